@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Tells AddressSanitizer which parts of our own areas nobody owns; nothing in other builds. */
+#ifndef RISER_CORE_MEMCHECK_H
+#define RISER_CORE_MEMCHECK_H
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RISER_ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define RISER_ASAN 1
+#endif
+
+#ifdef RISER_ASAN
+#include <sanitizer/asan_interface.h>
+#define mem_poison(p, len) ASAN_POISON_MEMORY_REGION(p, len)
+#define mem_unpoison(p, len) ASAN_UNPOISON_MEMORY_REGION(p, len)
+#else
+#define mem_poison(p, len) ((void)(p), (void)(len))
+#define mem_unpoison(p, len) ((void)(p), (void)(len))
+#endif
+
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Backstores: what holds a disk's bytes. A driver fills in struct backstore_driver; the SCSI layer
+ * calls the checked wrappers bs_*(). All offsets and lengths are bytes and multiples of the
+ * logical block size.
+ */
+#ifndef RISER_BACKSTORE_H
+#define RISER_BACKSTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "core/list.h"
+#include "core/reactor.h"
+
+struct backstore;
+struct bs_driver;
+
+enum bs_opcode {
+	BS_READ, /* fills data */
+	BS_WRITE, /* stores data; BS_FUA: on stable media before done */
+	BS_FLUSH, /* everything whose write was done before is on stable media; offset/len unused */
+	BS_UNMAP, /* space may be given back; reads return zeros afterwards */
+	BS_ZERO, /* reads return zeros afterwards, space stays allocated where the driver can; BS_FUA */
+};
+#define BS_FUA 0x1u
+
+/* One request. Embedded in the caller's command. */
+struct bs_req {
+	/* set by the caller, untouched by the driver */
+	enum bs_opcode opcode;
+	uint32_t flags;
+	uint64_t offset, len; /* bytes; READ and WRITE at most BUF_MAX */
+	void *data; /* READ, WRITE: len bytes, borrowed until done */
+	struct reactor *reactor; /* submit and done happen on its thread */
+	/* Called exactly once, never from inside bs_submit() unless bs_submit says so by returning
+	 * true (see there). res: 0 or -errno (-EIO, -ENOSPC, -EROFS, -ENODATA for a range lost...). */
+	void (*done)(struct bs_req *req, int res);
+	/* the driver's */
+	struct io_op op;
+	union {
+		uint64_t u64;
+		void *ptr;
+		struct iovec iov;
+	} priv[3];
+	struct backstore *bs; /* set by bs_submit */
+	int res; /* set by bs_submit for inline completion */
+};
+
+/* What a driver can do: data, never NULL functions. Set by open. */
+struct bs_limits {
+	uint64_t size; /* bytes, multiple of block_size, > 0 */
+	uint32_t block_size; /* logical block length in bytes: 512 or 4096 */
+	uint32_t physical_block_size; /* bytes */
+	uint32_t optimal_io_size; /* bytes, 0 = unknown */
+	bool read_only;
+	bool volatile_cache; /* a done write may be lost by power failure before a flush: WCE=1 */
+	bool can_unmap; /* space is really given back */
+	uint32_t unmap_granularity; /* bytes, 0 = block_size */
+	bool rotational;
+	bool lends_pointers; /* bs_borrow() works */
+};
+
+struct bs_stats { /* one per reactor; written by its thread */
+	_Atomic uint64_t reads, writes, flushes, unmaps, read_bytes, write_bytes, errors;
+	uint64_t pad[9]; /* no two reactors on one cache line, whatever the alignment */
+};
+/* What stands on the command line or in a file: "DRIVER:ARG,key=value,...". */
+struct bs_spec {
+	char driver[16]; /* "ram", "null", "file" */
+	char path[4096]; /* RAM and null: empty */
+	uint64_t size; /* bytes; 0 = not given */
+	uint32_t block_size; /* bytes; 0 = not given */
+	bool read_only, direct;
+	char serial[37]; /* unit serial number; empty = derived from stored identity */
+	char fault[256]; /* rules of the fault filter; empty = none */
+};
+
+struct backstore {
+	const struct bs_driver *driver;
+	struct bs_limits limits;
+	char name[256]; /* for messages: the path, "ram:1G", ... */
+	char serial[37]; /* stable identity: given, stored, or derived from the path; hex/ASCII */
+	/* Latched by the first failed flush or FUA write (a lost write-back cannot be asked for
+	 * again): every later flush and FUA write fails with -EIO until an operator clears it. */
+	_Atomic bool flush_failed;
+	/* The list of open disks, so that none is served twice. [main thread] */
+	struct list open_node;
+	dev_t dev; /* with ino: what the file or block device is; 0 when there is none */
+	ino_t ino;
+	struct bs_stats stats[REACTOR_MAX];
+};
+
+struct bs_driver {
+	const char *name;
+	/* [main thread, before anything listens] Fills *out or returns -errno with a reason in why
+	 * (one line without newline, names the thing and the way out). */
+	int (*open)(const struct bs_spec *spec, struct backstore **out, char *why, size_t why_size);
+	/* [main thread] No requests outstanding. Frees bs. */
+	void (*close)(struct backstore *bs);
+	/* [owner thread of req->reactor] Starts the request. Returns true when it completed at once:
+	 * the result is then in req->res and done() is not called. Range and state were checked. */
+	bool (*submit)(struct backstore *bs, struct bs_req *req);
+	/* [any thread] Pointer to [offset, offset+len), valid until close; only with lends_pointers. */
+	void *(*borrow)(struct backstore *bs, uint64_t offset, uint64_t len);
+};
+
+/* Parses "ram:1G,key=value"; errors name the option. 0 or -EINVAL with why. Sizes take K M G T. */
+int bs_parse(const char *text, struct bs_spec *spec, char *why, size_t why_size);
+/* Opens the driver and, when spec->fault is set, wraps it in the fault filter. */
+int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_t why_size);
+void bs_close(struct backstore *bs);
+/* Parses a size with K/M/G/T suffix (powers of 1024). False: malformed or overflow. */
+bool bs_parse_size(const char *text, uint64_t *bytes);
+
+/* [owner thread] Checked submit: asserts the range, answers -EROFS, -EIO from the latch, counts.
+ * Returns true when it completed at once: the result is in req->res, done() is not called and
+ * will not be. Otherwise done() is called exactly once later. */
+bool bs_submit(struct backstore *bs, struct bs_req *req);
+void *bs_borrow(struct backstore *bs, uint64_t offset, uint64_t len);
+
+extern const struct bs_driver bs_ram_driver, bs_null_driver, bs_file_driver, bs_fault_driver;
+
+#endif

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The contract between session/ and scsi/: targets, logical units, I_T nexuses and tasks.
+ * "SAM" is SAM-5, "SPC" SPC-5, "SBC" SBC-4.
+ */
+#ifndef RISER_LU_H
+#define RISER_LU_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backstore.h"
+#include "core/list.h"
+#include "core/reactor.h"
+#include "core/slab.h"
+
+enum { TARGET_LUNS = 256, CDB_MAX = 32, SENSE_MAX = 96 };
+
+struct lu;
+struct nexus;
+struct scsi_task;
+
+/* SAM status codes. */
+enum scsi_status {
+	SAM_GOOD = 0x00,
+	SAM_CHECK_CONDITION = 0x02,
+	SAM_CONDITION_MET = 0x04,
+	SAM_BUSY = 0x08,
+	SAM_RESERVATION_CONFLICT = 0x18,
+	SAM_TASK_SET_FULL = 0x28,
+	SAM_ACA_ACTIVE = 0x30,
+	SAM_TASK_ABORTED = 0x40,
+};
+
+/* A SCSI target device: a name and a map of logical units. */
+struct scsi_target {
+	char name[224]; /* iSCSI name */
+	uint16_t port_group, relative_port; /* VPD 83 */
+	struct lu *lun[TARGET_LUNS]; /* NULL: no such LUN */
+};
+
+/* What the port (session/) does for a task. All [owner thread]. */
+struct task_port_ops {
+	/* Brings len bytes of Data-Out from Buffer Offset `offset` into data, which stays borrowed
+	 * until task->io_done(task, ok) is called, exactly once, never from inside. Data that came
+	 * with the command is copied or already there (see task->first_data). ok false: the port has set
+	 * sense (or the task is aborted); the SCSI layer must finish the task at once. */
+	void (*get_data)(struct scsi_task *task, void *data, uint32_t offset, uint32_t len);
+	/* Sends len bytes of Data-In at `offset`. last: also ends the task with the status in
+	 * task->status, which must be GOOD (no task->port->done() then). io_done() follows in both
+	 * cases when data is no longer needed. */
+	void (*put_data)(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
+			 bool last);
+	/* Ends the task: task->status, sense, and residual are set. The task is the port's again;
+	 * the SCSI layer must have released buffers and touches it no more. */
+	void (*done)(struct scsi_task *task);
+};
+
+/* A command in execution. Embedded in the port's command; the port fills in the upper part and
+ * calls scsi_submit(). */
+struct scsi_task {
+	/* the port's */
+	const struct task_port_ops *port;
+	struct nexus *nexus;
+	struct reactor *reactor;
+	uint8_t lun[8]; /* SAM LUN as on the wire */
+	uint8_t cdb[CDB_MAX];
+	uint8_t cdb_len;
+	uint8_t attribute; /* enum ATTR_* of pdu.h */
+	bool reads, writes; /* R and W bits */
+	uint32_t edtl; /* Expected Data Transfer Length, bytes */
+	/* Data-Out that arrived with the command: first_len bytes at the start of first_buf, which
+	 * has room for first_buf->size. The SCSI layer may take first_buf as its buffer for offset 0
+	 * (set first_buf to NULL, then get_data only moves what is missing); else the port frees it
+	 * after done(). get_data() knows what is there already: for a range that starts at 0 and
+	 * uses first_buf->data as data it moves only bytes beyond first_len; with another
+	 * data pointer it copies those. */
+	struct buf *first_buf;
+	uint32_t first_len;
+	bool stable_source; /* Data-In must come from memory that nobody changes: do not borrow */
+	/* [owner thread] Set by scsi_abort(): the SCSI layer starts nothing new and calls done();
+	 * the port sends no response. */
+	bool aborted;
+
+	/* the result, set by the SCSI layer (sense also by the port on transfer errors) */
+	uint8_t status; /* enum scsi_status */
+	uint8_t sense[SENSE_MAX];
+	uint8_t sense_len; /* bytes; 0 = none */
+	/* Bytes the command wanted to move. Residual = edtl - transfer_len: > 0 underflow, < 0
+	 * overflow. The port moves min(). 64 bits: READ of 2^32 blocks. */
+	uint64_t transfer_len;
+
+	/* the SCSI layer's */
+	struct lu *lu;
+	const struct cdb_row *row;
+	/* Called by the port, see above. */
+	void (*io_done)(struct scsi_task *task, bool ok);
+	void (*step)(struct scsi_task *task); /* next step of a multi-step command */
+	struct bs_req req;
+	struct buf *buf, *buf2; /* owned */
+	struct buf_waiter waiter;
+	struct list lu_node; /* queue behind an exclusive command */
+	void *mem; /* memory the present step works on: buf->data or borrowed */
+	uint64_t lba, blocks; /* host order */
+	uint64_t pos, end; /* bytes of the command that are done / in all */
+	uint32_t chunk; /* bytes of the present step */
+	uint32_t scratch[8];
+	bool counted_write; /* holds the LU's write gate */
+	bool exclusive; /* holds the LU alone: COMPARE AND WRITE */
+	uint8_t waits; /* what has to come back: enum in scsi/scsi.h */
+	struct work work; /* continuation that was posted or deferred */
+	uint64_t started; /* reactor_now() */
+};
+
+/* Unit attention conditions, SPC; a lower value is reported first (SAM 5.14 leaves the order of
+ * equals to us). */
+enum unit_attention {
+	UA_POWER_ON, /* 29/01 */
+	UA_BUS_DEVICE_RESET, /* 29/03: LUN RESET by another nexus */
+	UA_NEXUS_LOSS, /* 29/07 */
+	UA_CAPACITY_CHANGED, /* 2A/09 */
+	UA_MODE_CHANGED, /* 2A/01 */
+	UA_RESERVATIONS_RELEASED, /* 2A/04 */
+	UA_LUNS_CHANGED, /* 3F/0E */
+	UA_COUNT,
+};
+
+/* An I_T nexus: an initiator port (name,i,ISID) seen by one target. Embedded in the session. */
+struct nexus {
+	struct list node; /* on the scsi layer's list of nexuses, under its lock */
+	struct scsi_target *target;
+	char initiator_name[224];
+	uint8_t isid[6];
+	uint64_t id; /* unique for the life of the daemon, never 0; set by nexus_attach */
+	_Atomic uint32_t unit_attentions[TARGET_LUNS]; /* bit set of enum unit_attention per LUN */
+};
+
+struct lu_config {
+	struct backstore *bs; /* borrowed; outlives the LU */
+	const char *serial; /* unit serial number, 1..36 printable characters */
+	const char *product; /* INQUIRY product, up to 16 characters */
+	unsigned int reactors; /* how many: per-reactor state */
+};
+
+/* Counters of one LU on one reactor. */
+struct lu_stats {
+	_Atomic uint64_t commands, read_bytes, write_bytes, check_conditions, conflicts;
+} __attribute__((aligned(64)));
+
+/* [main thread] -ENOMEM. */
+int lu_create(const struct lu_config *cfg, struct lu **out);
+/* [main thread] No task and no nexus uses it. */
+void lu_destroy(struct lu *lu);
+struct backstore *lu_backstore(const struct lu *lu);
+const struct lu_stats *lu_stats(const struct lu *lu, unsigned int reactor);
+
+/* [any thread] Makes the nexus known: it gets UA_POWER_ON for every LUN, counts for RESERVE and
+ * resets. The caller has filled in target, initiator_name, isid. */
+void nexus_attach(struct nexus *nexus);
+/* [owner thread] I_T nexus loss: releases its reservations. No task of it is in the SCSI layer. */
+void nexus_detach(struct nexus *nexus);
+
+/* [owner thread of task->nexus] Starts the task. Finishes it exactly once by port->done() or a
+ * put_data(last). Either may happen before scsi_submit() returns. */
+void scsi_submit(struct scsi_task *task);
+/* [owner thread] The task shall end soon: sets aborted, drops it from queues and memory waits.
+ * done() comes when its backstore request and transfer are back (perhaps before this returns). */
+void scsi_abort(struct scsi_task *task);
+
+/* Decodes a SAM LUN (single level peripheral and flat addressing). NULL: no such LU. */
+struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8]);
+/* [any thread] The state part of LOGICAL UNIT RESET: reservations go, every nexus but `by` gets
+ * UA_BUS_DEVICE_RESET (`by` may be NULL). Aborting tasks is the port's part. */
+void lu_reset(struct lu *lu, const struct nexus *by);
+/* [any thread] */
+void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except);
+
+/* Sense in fixed format (SPC 4.4.3), for the port's own errors: ABORTED COMMAND etc. */
+void task_sense(struct scsi_task *task, uint8_t key, uint8_t asc, uint8_t ascq);
+
+#endif

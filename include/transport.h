@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The transport seam: PDUs plus data movement, after RFC 5047 (Datamover).
+ *
+ *            session/                     knows RFC 7143, no socket, no RDMA
+ *   down:  listen  unlisten  offer_keys  apply_keys  send_pdu  put_data  get_data  cancel_data  close
+ *   up:    place  accepted  pdu_received  transfer_done  closed
+ *            transport/                   tcp/, rdma/, memory.c
+ *
+ * Unless said otherwise every function runs on the connection's reactor. Every asynchronous
+ * operation finishes exactly once, also when the connection dies; after closed() nothing comes.
+ * No up-call is made from inside a down-call, except that memory.c documents otherwise: none does.
+ */
+#ifndef RISER_TRANSPORT_H
+#define RISER_TRANSPORT_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "core/list.h"
+#include "core/reactor.h"
+#include "core/slab.h"
+#include "pdu.h"
+
+struct conn;
+struct listener;
+struct transport_ops;
+
+/* What was negotiated and the transport has to know; bytes, host order. */
+struct conn_params {
+	bool header_digest, data_digest; /* CRC32C */
+	bool initial_r2t, immediate_data;
+	uint32_t max_recv_dsl; /* what we declared: largest data segment we accept */
+	uint32_t max_xmit_dsl; /* what the initiator declared: largest we may send */
+	uint32_t max_burst, first_burst;
+	uint32_t max_outstanding_r2t;
+	bool full_feature; /* false until apply_keys() */
+};
+
+/* A PDU from the peer. Valid during pdu_received() only, except buf. */
+struct pdu {
+	union pdu_header h;
+	uint8_t ahs[AHS_MAX];
+	uint32_t ahs_len; /* bytes */
+	uint32_t data_len; /* DataSegmentLength */
+	const uint8_t *data; /* data_len bytes; NULL iff data_len is 0 or `dropped` */
+	/* SCSI Command with data: the buffer that data points into (at offset 0), with room for
+	 * min(EDTL, BUF_MAX) bytes. The callee takes it by setting buf to NULL. NULL for others. */
+	struct buf *buf;
+	bool data_digest_error; /* data segment failed its CRC: discard per RFC 7143 7.8 */
+	bool dropped; /* no memory for the data: it was read and thrown away */
+};
+
+/* A PDU to the peer. Embedded in its owner; the transport borrows it until sent(). */
+struct tx_pdu {
+	struct list node; /* transport's */
+	union pdu_header h; /* complete but for dlength, which the transport fills in */
+	const void *data; /* borrowed until sent(); padding is the transport's business */
+	uint32_t data_len; /* at most max_xmit_dsl */
+	/* Exactly once: handed to the wire, or the connection died. Never from inside send_pdu(). */
+	void (*sent)(struct tx_pdu *pdu);
+};
+
+enum transfer_result {
+	TRANSFER_OK,
+	TRANSFER_DIGEST, /* data digest error or lost PDU (DataSN, gap): CC B/47/05, data invalid */
+	TRANSFER_UNEXPECTED, /* unsolicited data that was not allowed: CC B/0C/0C */
+	TRANSFER_SHORT, /* F bit before the end (or missing at the end): CC B/0C/0D */
+	TRANSFER_CANCELED, /* cancel_data() or the connection is gone */
+};
+
+/* A movement of data between a registered buffer and the initiator, for one command. Embedded in
+ * the command; the transport borrows it and data until transfer_done(). */
+struct transfer {
+	struct list node; /* transport's */
+	/* set by the caller */
+	union pdu_header h; /* put: Data-In template: lun, itt, expcmdsn, maxcmdsn, and with
+	                     * with_status also flags (S, O, U), status, statsn, residual.
+	                     * get: R2T template: lun, itt, statsn, expcmdsn, maxcmdsn. */
+	void *data; /* len bytes */
+	uint32_t offset; /* Buffer Offset of data in the whole command, bytes */
+	uint32_t len; /* bytes; put: may be 0 only with with_status */
+	bool with_status; /* put: ends the command; the S bit goes with the last Data-In (the
+	                   * session asks for it only for status GOOD without sense) */
+	bool final; /* put: last data of the command's only sequence (F bit) */
+	bool unsolicited; /* get: no R2T; Data-Out with TTT 0xffffffff for this ITT lands here. It
+	                   * ends with the F bit; received says how much came. */
+	uint32_t sn; /* in/out: put: next DataSN; get: next R2TSN of the command; unsolicited: 0 */
+	/* result */
+	uint32_t received; /* get: bytes that landed, contiguous from offset */
+	enum transfer_result result;
+};
+
+/* Up. Implemented by session/ (and by tests). */
+struct conn_up {
+	/* [listener's thread] Which reactor shall own a new connection; NULL refuses it. */
+	struct reactor *(*place)(void *ctx, const struct sockaddr_storage *peer);
+	/* A connection is there; set conn->user. May call close(). */
+	void (*accepted)(void *ctx, struct conn *conn);
+	/* A whole PDU. Data-Out never comes here: the transport consumes it. Framing errors of the
+	 * peer never come here either: see protocol_error. The callee may call any down-call. */
+	void (*pdu_received)(struct conn *conn, struct pdu *pdu);
+	/* The peer broke a rule that only the transport sees. reason: Reject reason for the header h
+	 * (send a Reject when the session wants to); fatal: the transport reads no more and the
+	 * callee must answer (optionally) and close(). */
+	void (*protocol_error)(struct conn *conn, const union pdu_header *h,
+			       enum reject_reason reason, bool fatal);
+	void (*transfer_done)(struct conn *conn, struct transfer *t);
+	/* Last call, once, after every outstanding pdu and transfer has been returned. The callee
+	 * drops its pointer; the transport frees conn. */
+	void (*closed)(struct conn *conn);
+};
+
+/* Base of every transport's connection. */
+struct conn {
+	const struct transport_ops *ops;
+	const struct conn_up *up;
+	struct reactor *reactor;
+	void *user; /* the session layer's */
+	struct sockaddr_storage peer, local;
+	char peer_name[64], local_name[64]; /* "192.0.2.1:3260", "[::1]:3260" */
+	struct conn_params params;
+	/* Abilities. */
+	uint32_t max_full_feature_data; /* largest data segment of a non-Data PDU in full feature
+	                                 * phase whatever the peer declared; 0 = no such limit */
+	bool stable_source; /* put_data must not see data change before transfer_done(): do not
+	                     * lend it memory that others may write (set when a data digest is on) */
+	bool digests; /* header and data digests can be negotiated */
+	bool closing; /* close() was called or the peer is gone: down-calls are still legal */
+	/* Counters, written by the owner thread. */
+	_Atomic uint64_t bytes_in, bytes_out, pdus_in, pdus_out;
+};
+
+struct portal_address {
+	struct sockaddr_storage addr; /* port in network order inside; 0 = any free one */
+	socklen_t len;
+};
+
+struct transport_ops {
+	const char *name; /* "tcp", "memory" */
+	/* [main thread, before or after reactors run] Binds and listens; accepts on r's thread. The
+	 * bound address is written back to *addr. -errno with one line in why. */
+	int (*listen)(struct reactor *r, struct portal_address *addr, const struct conn_up *up,
+		      void *ctx, struct listener **out, char *why, size_t why_size);
+	/* [r's thread, or any when r does not run] No accepted() afterwards; connections live on. */
+	void (*unlisten)(struct listener *l);
+	/* Narrows what the session would offer to what the transport can: clears digests it cannot
+	 * do, lowers lengths. Called once per login before operational negotiation. */
+	void (*offer_keys)(struct conn *conn, struct conn_params *can);
+	/* Full feature phase: called right after the final Login Response went to send_pdu(); holds
+	 * for every later PDU in both directions. Later calls may change lengths only. */
+	void (*apply_keys)(struct conn *conn, const struct conn_params *params);
+	/* Queues pdu; PDUs leave in the order of send_pdu() and put_data() calls. */
+	void (*send_pdu)(struct conn *conn, struct tx_pdu *pdu);
+	/* Data-In PDUs | RDMA Write (+ SCSI Response). Done when data is no longer needed. */
+	void (*put_data)(struct conn *conn, struct transfer *t);
+	/* R2T + Data-Out | RDMA Read. Splits by max_burst and keeps at most max_outstanding_r2t R2Ts
+	 * of one command in flight. Several get_data of one command may not overlap in time. */
+	void (*get_data)(struct conn *conn, struct transfer *t);
+	/* A get_data that shall end early (abort): done comes, TRANSFER_CANCELED or what it was;
+	 * afterwards nothing lands any more and late Data-Out is dropped. */
+	void (*cancel_data)(struct conn *conn, struct transfer *t);
+	/* Idempotent. flush: first sends what is queued (bounded by 2 s), then closes; otherwise at
+	 * once. closed() follows, never from inside. */
+	void (*close)(struct conn *conn, bool flush);
+};
+
+/* "192.0.2.1:3260" or "[2001:db8::1]:3260"; size 64 is enough. [any thread] */
+void address_format(const struct sockaddr_storage *ss, char *out, size_t size);
+
+/* The checked wrappers: owner thread, state, lengths, trace. Only these are called. */
+void conn_offer_keys(struct conn *conn, struct conn_params *can);
+void conn_apply_keys(struct conn *conn, const struct conn_params *params);
+void conn_send_pdu(struct conn *conn, struct tx_pdu *pdu);
+void conn_put_data(struct conn *conn, struct transfer *t);
+void conn_get_data(struct conn *conn, struct transfer *t);
+void conn_cancel_data(struct conn *conn, struct transfer *t);
+void conn_close(struct conn *conn, bool flush);
+
+extern const struct transport_ops tcp_transport;
+
+#endif
