@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Framing of PDUs on a TCP socket (RFC 7143 section 11.2) with CRC32C digests (section 13.1).
+ */
+#include "stream.h"
+
+#include <errno.h>
+#include <isa-l.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const uint8_t padding[4];
+
+/* ISA-L neither seeds nor inverts: start with ~0 and invert at the end. */
+static uint32_t crc32c_add(uint32_t crc, const void *data, uint32_t len)
+{
+	return crc32_iscsi((unsigned char *)(uintptr_t)data, (int)len, crc);
+}
+
+/* The bytes go out least significant first, RFC 7143 section 13.1 and RFC 3385. */
+static void digest_store(uint8_t *to, uint32_t crc)
+{
+	uint32_t wire = htole32(~crc);
+
+	memcpy(to, &wire, sizeof(wire));
+}
+
+static bool digest_matches(const uint8_t *digest, uint32_t crc)
+{
+	uint8_t want[DIGEST_LEN];
+
+	digest_store(want, crc);
+	return memcmp(digest, want, sizeof(want)) == 0;
+}
+
+void stream_init(struct stream *s, int fd, const struct stream_ops *ops)
+{
+	s->ops = ops;
+	s->fd = fd;
+	s->header_digest = false;
+	s->data_digest = false;
+	s->payload_len = s->payload_got = 0;
+	s->trailer_len = s->trailer_got = 0;
+	s->partial_len = 0;
+	s->iov_head = s->iov_count = 0;
+	s->arena_used = 0;
+}
+
+void stream_close(struct stream *s)
+{
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+}
+
+/* Receiving */
+
+static int pdu_done(struct stream *s)
+{
+	if (s->data_digest && s->payload_len && !digest_matches(s->digest, s->crc))
+		return -EBADMSG;
+	s->payload_len = s->payload_got = 0;
+	s->trailer_len = s->trailer_got = 0;
+	return s->ops->pdu(s);
+}
+
+static int header_done(struct stream *s, const uint8_t *bytes)
+{
+	const struct bhs *bhs = &s->pdu.bhs;
+
+	memcpy(&s->pdu, bytes, BHS_LEN);
+	if (s->header_digest && !digest_matches(bytes + BHS_LEN, crc32c_add(~0u, bytes, BHS_LEN)))
+		return -EBADMSG;
+	if (bhs->total_ahs_len)
+		return -EPROTO;
+	s->payload_len = be24_get(bhs->dlength);
+	if (s->payload_len > SEGMENT_MAX)
+		return -EPROTO;
+	if (!s->payload_len)
+		return pdu_done(s);
+	s->trailer_len = pdu_padded(s->payload_len) - s->payload_len;
+	s->trailer_len += s->data_digest ? DIGEST_LEN : 0;
+	s->crc = ~0u;
+	return 0;
+}
+
+static uint32_t take_payload(struct stream *s, const uint8_t *p, size_t avail)
+{
+	uint32_t left = s->payload_len - s->payload_got;
+	uint32_t n = avail < left ? (uint32_t)avail : left;
+
+	if (s->data_digest)
+		s->crc = crc32c_add(s->crc, p, n);
+	if (s->ops->payload)
+		s->ops->payload(s, s->payload_got, p, n);
+	s->payload_got += n;
+	return n;
+}
+
+static void take_trailer_byte(struct stream *s, uint8_t byte)
+{
+	uint32_t pad = pdu_padded(s->payload_len) - s->payload_len;
+
+	if (s->trailer_got >= pad)
+		s->digest[s->trailer_got - pad] = byte;
+	else if (s->data_digest)
+		s->crc = crc32c_add(s->crc, &byte, 1);
+	s->trailer_got++;
+}
+
+static int parse(struct stream *s, const uint8_t *p, const uint8_t *end)
+{
+	int ret = 0;
+
+	while (p < end && !ret) {
+		if (s->payload_got < s->payload_len) {
+			p += take_payload(s, p, (size_t)(end - p));
+		} else if (s->trailer_got < s->trailer_len) {
+			take_trailer_byte(s, *p++);
+		} else {
+			unsigned need = BHS_LEN + (s->header_digest ? DIGEST_LEN : 0);
+
+			if ((size_t)(end - p) < need) {
+				s->partial_len = (unsigned)(end - p);
+				memcpy(s->partial, p, s->partial_len);
+				return 0;
+			}
+			ret = header_done(s, p);
+			p += need;
+			continue;
+		}
+		if (s->payload_got == s->payload_len && s->trailer_got == s->trailer_len)
+			ret = pdu_done(s);
+	}
+	return ret;
+}
+
+int stream_receive(struct stream *s, uint8_t *buf)
+{
+	unsigned kept = s->partial_len;
+	ssize_t n;
+	int ret;
+
+	n = recv(s->fd, buf + kept, STREAM_RX_SIZE - kept, MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	if (kept) {
+		memcpy(buf, s->partial, kept);
+		s->partial_len = 0;
+	}
+	ret = parse(s, buf, buf + kept + n);
+	return ret < 0 ? ret : (int)n;
+}
+
+/* Sending */
+
+/* Neighbours merge: a row of READ commands is one iovec. */
+static void add_iov(struct stream *s, const void *data, size_t len)
+{
+	struct iovec *last = s->iov + s->iov_count;
+	uint8_t *base = (uint8_t *)(uintptr_t)data;
+
+	if (s->iov_count > s->iov_head && (uint8_t *)last[-1].iov_base + last[-1].iov_len == base) {
+		last[-1].iov_len += len;
+		return;
+	}
+	*last = (struct iovec){ .iov_base = base, .iov_len = len };
+	s->iov_count++;
+}
+
+static void add_digest(struct stream *s, uint32_t crc)
+{
+	uint8_t *to = s->arena + s->arena_used;
+
+	digest_store(to, crc);
+	s->arena_used += DIGEST_LEN;
+	add_iov(s, to, DIGEST_LEN);
+}
+
+union pdu_header *stream_header(struct stream *s)
+{
+	union pdu_header *header = (void *)(s->arena + s->arena_used);
+
+	memset(header, 0, BHS_LEN);
+	return header;
+}
+
+void stream_put(struct stream *s, const void *data, uint32_t len)
+{
+	union pdu_header *header = (void *)(s->arena + s->arena_used);
+	uint32_t pad = pdu_padded(len) - len;
+	uint32_t crc;
+
+	header->bhs.dlength = be24_of(len);
+	s->arena_used += BHS_LEN;
+	add_iov(s, header, BHS_LEN);
+	if (s->header_digest)
+		add_digest(s, crc32c_add(~0u, header, BHS_LEN));
+	if (!len)
+		return;
+	add_iov(s, data, len);
+	if (pad)
+		add_iov(s, padding, pad);
+	if (s->data_digest) {
+		crc = crc32c_add(~0u, data, len);
+		add_digest(s, crc32c_add(crc, padding, pad));
+	}
+}
+
+static void drop_sent(struct stream *s, size_t sent)
+{
+	struct iovec *iov = s->iov + s->iov_head;
+
+	while (sent && sent >= iov->iov_len) {
+		sent -= iov->iov_len;
+		iov++;
+	}
+	if (sent) {
+		iov->iov_base = (uint8_t *)iov->iov_base + sent;
+		iov->iov_len -= sent;
+	}
+	s->iov_head = (unsigned)(iov - s->iov);
+	if (s->iov_head == s->iov_count)
+		s->iov_head = s->iov_count = s->arena_used = 0;
+}
+
+int stream_flush(struct stream *s)
+{
+	while (s->iov_count) {
+		struct msghdr msg = {
+			.msg_iov = s->iov + s->iov_head,
+			.msg_iovlen = s->iov_count - s->iov_head,
+		};
+		ssize_t n = sendmsg(s->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		drop_sent(s, (size_t)n);
+	}
+	return 1;
+}
