@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The checked way to a backstore: opening, range and state checks, the latch after a failed
+ * flush, statistics.
+ */
+#include "backstore.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/log.h"
+#include "core/slab.h"
+#include "driver.h"
+
+/* All open disks. [main thread] */
+static struct list open_disks = { &open_disks, &open_disks };
+
+const struct bs_driver *bs_driver_find(const char *name)
+{
+	static const struct bs_driver *const drivers[] = { &bs_ram_driver, &bs_null_driver,
+							   &bs_file_driver };
+
+	for (size_t i = 0; i < array_size(drivers); i++) {
+		if (!strcmp(drivers[i]->name, name))
+			return drivers[i];
+	}
+	return NULL;
+}
+
+const struct backstore *bs_find_serial(const char *serial)
+{
+	struct list *pos;
+
+	list_for_each(pos, &open_disks) {
+		const struct backstore *bs = list_entry(pos, struct backstore, open_node);
+
+		if (!strcmp(bs->serial, serial))
+			return bs;
+	}
+	return NULL;
+}
+
+const struct backstore *bs_find_inode(dev_t dev, ino_t ino)
+{
+	struct list *pos;
+
+	list_for_each(pos, &open_disks) {
+		const struct backstore *bs = list_entry(pos, struct backstore, open_node);
+
+		if (bs->dev == dev && bs->ino == ino)
+			return bs;
+	}
+	return NULL;
+}
+
+void *bs_alloc(size_t size, const struct bs_driver *driver)
+{
+	struct backstore *bs = calloc(1, size);
+
+	if (!bs)
+		return NULL;
+	bs->driver = driver;
+	list_init(&bs->open_node);
+	return bs;
+}
+
+void bs_set_name(struct backstore *bs, const struct bs_spec *spec)
+{
+	static const char suffixes[] = "\0KMGT";
+	uint64_t size = spec->size;
+	int i = 0;
+
+	while (i < 4 && size && size % 1024 == 0) {
+		size /= 1024;
+		i++;
+	}
+	snprintf(bs->name, sizeof(bs->name), "%s:%llu%.1s", spec->driver, (unsigned long long)size,
+		 &suffixes[i]);
+}
+
+const void *bs_zeros(void)
+{
+	static const void *_Atomic zeros;
+	const void *found = atomic_load(&zeros), *fresh;
+
+	if (found)
+		return found;
+	fresh = mmap(NULL, BUF_MAX, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (fresh == MAP_FAILED)
+		return NULL;
+	if (atomic_compare_exchange_strong(&zeros, &found, fresh))
+		return fresh;
+	munmap((void *)fresh, BUF_MAX);
+	return found;
+}
+
+int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_t why_size)
+{
+	const struct bs_driver *driver =
+		spec->fault[0] ? &bs_fault_driver : bs_driver_find(spec->driver);
+	const struct backstore *other;
+	struct backstore *bs;
+	int err;
+
+	*out = NULL;
+	if (!driver)
+		return bs_fail(-EINVAL, why, why_size, "there is no backstore '%s'", spec->driver);
+	err = driver->open(spec, &bs, why, why_size);
+	if (err)
+		return err;
+	assert(bs->limits.size > 0 && bs->limits.size % bs->limits.block_size == 0);
+	assert(bs->limits.block_size == 512 || bs->limits.block_size == 4096);
+	/* Initiators take disks with one serial for paths to one disk. */
+	other = bs_find_serial(bs->serial);
+	if (other) {
+		err = bs_fail(-EEXIST, why, why_size,
+			      "%s has the serial %s that %s has already: give one of them another "
+			      "with serial=",
+			      bs->name, bs->serial, other->name);
+		driver->close(bs);
+		return err;
+	}
+	list_add_tail(&open_disks, &bs->open_node);
+	*out = bs;
+	return 0;
+}
+
+void bs_close(struct backstore *bs)
+{
+	if (!bs)
+		return;
+	list_del(&bs->open_node);
+	bs->driver->close(bs);
+}
+
+void *bs_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
+{
+	assert(bs->limits.lends_pointers);
+	assert(offset <= bs->limits.size && len <= bs->limits.size - offset);
+	return bs->driver->borrow(bs, offset, len);
+}
+
+/* Requests */
+
+static bool promises_stable_media(const struct bs_req *req)
+{
+	return req->opcode == BS_FLUSH ||
+	       (req->flags & BS_FUA && (req->opcode == BS_WRITE || req->opcode == BS_ZERO));
+}
+
+static void check_range(const struct backstore *bs, const struct bs_req *req)
+{
+	const struct bs_limits *l = &bs->limits;
+
+	if (req->opcode == BS_FLUSH)
+		return;
+	assert(req->offset <= l->size && req->len <= l->size - req->offset);
+	assert(req->offset % l->block_size == 0 && req->len % l->block_size == 0);
+	if (req->opcode == BS_READ || req->opcode == BS_WRITE)
+		assert(req->len <= BUF_MAX && (req->data || !req->len));
+}
+
+static void count(struct bs_stats *stats, const struct bs_req *req)
+{
+	switch (req->opcode) {
+	case BS_READ:
+		stat_add(&stats->reads, 1);
+		stat_add(&stats->read_bytes, req->len);
+		break;
+	case BS_WRITE:
+		stat_add(&stats->writes, 1);
+		stat_add(&stats->write_bytes, req->len);
+		break;
+	case BS_FLUSH: stat_add(&stats->flushes, 1); break;
+	case BS_UNMAP:
+	case BS_ZERO: stat_add(&stats->unmaps, 1); break;
+	}
+}
+
+static const char *opcode_name(enum bs_opcode opcode)
+{
+	static const char *const names[] = { [BS_READ] = "read",
+					     [BS_WRITE] = "write",
+					     [BS_FLUSH] = "flush",
+					     [BS_UNMAP] = "unmap",
+					     [BS_ZERO] = "zero" };
+
+	return names[opcode];
+}
+
+/*
+ * The kernel reports a lost write-back once, to the next fsync or O_DSYNC write, whichever range
+ * it was for. So a failed one is remembered: nothing acknowledged before it can be trusted.
+ */
+static void latch(struct backstore *bs, const struct bs_req *req, int res)
+{
+	/* The write had no room and was not done; drivers tell that apart from a lost one. */
+	if (req->opcode != BS_FLUSH && (res == -ENOSPC || res == -EDQUOT))
+		return;
+	if (atomic_exchange(&bs->flush_failed, true))
+		return;
+	log_error("%s: %s to stable media failed: %s; data acknowledged before may be lost. Every "
+		  "flush and forced write fails from now on; check the disk and restart riserd",
+		  bs->name, opcode_name(req->opcode), strerror(-res));
+}
+
+static void account(struct backstore *bs, const struct bs_req *req, int res)
+{
+	static struct log_limit limit = LOG_LIMIT(10);
+	struct bs_stats *stats = &bs->stats[req->reactor->index];
+
+	count(stats, req);
+	if (!res)
+		return;
+	stat_add(&stats->errors, 1);
+	log_write_limited(&limit, LOG_LEVEL_WARN, "%s: %s of %llu bytes at %llu failed: %s",
+			  bs->name, opcode_name(req->opcode), (unsigned long long)req->len,
+			  (unsigned long long)req->offset, strerror(-res));
+	if (promises_stable_media(req))
+		latch(bs, req, res);
+}
+
+/* What is refused without asking the driver. */
+static int refusal(struct backstore *bs, const struct bs_req *req)
+{
+	bool writes = req->opcode != BS_READ && req->opcode != BS_FLUSH;
+
+	if (writes && bs->limits.read_only)
+		return -EROFS;
+	if (promises_stable_media(req) && atomic_load(&bs->flush_failed))
+		return -EIO;
+	return 0;
+}
+
+bool bs_submit(struct backstore *bs, struct bs_req *req)
+{
+	assert_owner(req->reactor);
+	check_range(bs, req);
+	req->bs = bs;
+	req->res = refusal(bs, req);
+	if (req->res) {
+		stat_add(&bs->stats[req->reactor->index].errors, 1);
+		return true;
+	}
+	if (req->opcode != BS_FLUSH && !req->len)
+		return true;
+	if (!bs->driver->submit(bs, req))
+		return false;
+	account(bs, req, req->res);
+	return true;
+}
+
+void bs_complete(struct bs_req *req, int res)
+{
+	account(req->bs, req, res);
+	req->done(req, res);
+}
