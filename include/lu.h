@@ -116,7 +116,7 @@ struct scsi_task {
 /* Unit attention conditions, SPC; a lower value is reported first (SAM 5.14 leaves the order of
  * equals to us). */
 enum unit_attention {
-	UA_POWER_ON, /* 29/01 */
+	UA_POWER_ON, /* 29/00: iscsi-ls retries after this one only */
 	UA_BUS_DEVICE_RESET, /* 29/03: LUN RESET by another nexus */
 	UA_NEXUS_LOSS, /* 29/07 */
 	UA_CAPACITY_CHANGED, /* 2A/09 */
@@ -175,6 +175,8 @@ struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8]);
 void lu_reset(struct lu *lu, const struct nexus *by);
 /* [any thread] */
 void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except);
+
+enum { KEY_ILLEGAL_REQUEST = 0x05, KEY_ABORTED_COMMAND = 0x0b };
 
 /* Sense in fixed format (SPC 4.4.3), for the port's own errors: ABORTED COMMAND etc. */
 void task_sense(struct scsi_task *task, uint8_t key, uint8_t asc, uint8_t ascq);

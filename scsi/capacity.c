@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* READ CAPACITY, SBC 5.20 and 5.21. */
+#include "scsi.h"
+
+int read_capacity10_fill(struct scsi_task *task, uint8_t *out)
+{
+	struct capacity10 *data = (struct capacity10 *)out;
+	uint64_t last = task->lu->blocks - 1;
+
+	/* ffffffffh sends the initiator to READ CAPACITY (16). */
+	data->last_lba = be32_of(last < UINT32_MAX ? (uint32_t)last : UINT32_MAX);
+	data->block_size = be32_of(task->lu->block_size);
+	return sizeof(*data);
+}
+
+int read_capacity16_fill(struct scsi_task *task, uint8_t *out)
+{
+	struct capacity16 *data = (struct capacity16 *)out;
+	const struct lu *lu = task->lu;
+	uint32_t physical = lu->bs->limits.physical_block_size >> lu->block_shift;
+
+	data->last_lba = be64_of(lu->blocks - 1);
+	data->block_size = be32_of(lu->block_size);
+	data->exponents = physical ? (uint8_t)__builtin_ctz(physical) : 0;
+	data->provisioning = be16_of(lu->can_unmap ? CAPACITY_LBPME | CAPACITY_LBPRZ : 0);
+	return sizeof(*data);
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * From a CDB to its handler: LUN, unit attention, operation code, reserved bits, reservation,
+ * state of the unit; in this order (SAM 5.14, SPC 5.13). The path of a READ takes no lock.
+ */
+#include <string.h>
+
+#include "scsi.h"
+
+static void task_reset(struct scsi_task *task)
+{
+	task->status = SAM_GOOD;
+	task->aborted = false;
+	task->sense_len = 0;
+	task->transfer_len = 0;
+	task->buf = NULL;
+	task->mem = NULL;
+	task->pos = 0;
+	task->counted_write = false;
+	task->exclusive = false;
+	task->waits = WAITS_NOTHING;
+	task->work.queued = false;
+}
+
+/* Fails the task when a bit outside the row's usage mask is set. */
+static bool reserved_bits_clear(struct scsi_task *task)
+{
+	uint64_t cdb[2], usage[2];
+
+	static_assert(sizeof(cdb) == sizeof(task->row->usage), "a row covers 16 bytes");
+	memcpy(cdb, task->cdb, sizeof(cdb));
+	memcpy(usage, task->row->usage, sizeof(usage));
+	if (__builtin_expect(!((cdb[0] & ~usage[0]) | (cdb[1] & ~usage[1])), 1) &&
+	    (!(task->cdb[1] & task->row->unmap_bits) || !task->lu || task->lu->can_unmap))
+		return true;
+	for (unsigned int i = 0; i < sizeof(cdb); i++) {
+		uint8_t bad = (uint8_t)(task->cdb[i] & ~task->row->usage[i]);
+
+		if (!bad && i == 1)
+			bad = task->cdb[i] & task->row->unmap_bits;
+		if (bad) {
+			task_fail_cdb(task, i, 31u - (unsigned int)__builtin_clz(bad));
+			break;
+		}
+	}
+	return false;
+}
+
+static void no_such_command(struct scsi_task *task)
+{
+	if (cdb_table[task->cdb[0]].actions)
+		task_fail_cdb(task, 1, 4);
+	else
+		task_fail(task, SENSE_INVALID_OPCODE);
+}
+
+static void submit_without_lu(struct scsi_task *task)
+{
+	if (!task->row || !(task->row->flags & ROW_NO_LU))
+		task_fail(task, SENSE_NO_LU);
+	else if (reserved_bits_clear(task))
+		task->row->start(task);
+}
+
+/* False: the unit is not in a state for this command; ended. */
+static bool unit_ready(struct scsi_task *task)
+{
+	struct lu *lu = task->lu;
+
+	if (task->row->flags & ROW_MEDIUM &&
+	    atomic_load_explicit(&lu->stopped, memory_order_relaxed)) {
+		task_fail(task, SENSE_NEEDS_START);
+		return false;
+	}
+	if (task->row->flags & ROW_WRITES && lu->read_only) {
+		task_fail(task, SENSE_WRITE_PROTECTED);
+		return false;
+	}
+	return true;
+}
+
+void scsi_submit(struct scsi_task *task)
+{
+	struct nexus *nexus = task->nexus;
+	int number = lun_number(task->lun);
+	const struct cdb_row *row = cdb_find(task->cdb);
+	struct lu *lu = number < 0 ? NULL : nexus->target->lun[number];
+	enum sense_code code;
+
+	task_reset(task);
+	task->lu = lu;
+	task->row = row;
+	if (__builtin_expect(!lu, 0)) {
+		submit_without_lu(task);
+		return;
+	}
+	stat_add(&task_stats(task)->commands, 1);
+	if (__builtin_expect(atomic_load_explicit(&nexus->unit_attentions[number],
+						  memory_order_relaxed) != 0,
+			     0) &&
+	    !(row && row->flags & ROW_NO_UA) && unit_attention_take(nexus, number, &code)) {
+		task_fail(task, code);
+		return;
+	}
+	if (__builtin_expect(!row || !row_exists(row, lu), 0)) {
+		no_such_command(task);
+		return;
+	}
+	if (!reserved_bits_clear(task))
+		return;
+	if (__builtin_expect(reservation_conflict(lu, nexus, row->rule), 0)) {
+		stat_add(&task_stats(task)->conflicts, 1);
+		task->status = SAM_RESERVATION_CONFLICT;
+		task_end(task);
+		return;
+	}
+	if (unit_ready(task))
+		row->start(task);
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Logical units and the I_T nexuses that see them. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scsi.h"
+
+/* Every nexus of the daemon. The lock is taken last and guards only the list. */
+static struct {
+	pthread_mutex_t lock;
+	struct list list;
+	_Atomic uint64_t last_id;
+} nexuses = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = { &nexuses.list, &nexuses.list } };
+
+static void lu_init_gate(struct lu *lu)
+{
+	list_init(&lu->queue);
+	for (unsigned int i = 0; i < lu->reactors; i++) {
+		struct gate_slot *slot = &lu->per_reactor[i].gate;
+
+		list_init(&slot->waiting);
+		slot->wake.fn = gate_slot_wake;
+		slot->lu = lu;
+	}
+}
+
+int lu_create(const struct lu_config *cfg, struct lu **out)
+{
+	const struct bs_limits *limits = &cfg->bs->limits;
+	size_t size = cfg->reactors * sizeof(struct lu_reactor);
+	struct lu *lu = aligned_alloc(_Alignof(struct lu), sizeof(*lu));
+	unsigned int fit;
+
+	*out = NULL;
+	if (!lu)
+		return -ENOMEM;
+	memset(lu, 0, sizeof(*lu));
+	lu->per_reactor = aligned_alloc(_Alignof(struct lu_reactor), size);
+	if (!lu->per_reactor) {
+		free(lu);
+		return -ENOMEM;
+	}
+	memset(lu->per_reactor, 0, size);
+	lu->bs = cfg->bs;
+	lu->reactors = cfg->reactors;
+	lu->block_size = limits->block_size;
+	lu->block_shift = (uint8_t)__builtin_ctz(limits->block_size);
+	lu->blocks = limits->size >> lu->block_shift;
+	lu->read_only = limits->read_only;
+	lu->lends = limits->lends_pointers;
+	lu->volatile_cache = limits->volatile_cache;
+	lu->can_unmap = limits->can_unmap;
+	/* Compare data, write data and the medium's data share one buffer. */
+	fit = BUF_MAX / 3 / lu->block_size;
+	lu->max_compare_blocks = (uint8_t)(fit < MAX_COMPARE_BLOCKS ? fit : MAX_COMPARE_BLOCKS);
+	snprintf(lu->serial, sizeof(lu->serial), "%s", cfg->serial);
+	snprintf(lu->product, sizeof(lu->product), "%s", cfg->product);
+	pthread_mutex_init(&lu->lock, NULL);
+	lu_init_gate(lu);
+	*out = lu;
+	return 0;
+}
+
+void lu_destroy(struct lu *lu)
+{
+	if (!lu)
+		return;
+	assert(!lu->owner && list_empty(&lu->queue));
+	pthread_mutex_destroy(&lu->lock);
+	free(lu->per_reactor);
+	free(lu);
+}
+
+struct backstore *lu_backstore(const struct lu *lu)
+{
+	return lu->bs;
+}
+
+const struct lu_stats *lu_stats(const struct lu *lu, unsigned int reactor)
+{
+	return &lu->per_reactor[reactor].stats;
+}
+
+struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8])
+{
+	int number = lun_number(lun);
+
+	return number < 0 ? NULL : target->lun[number];
+}
+
+void nexus_attach(struct nexus *nexus)
+{
+	nexus->id = atomic_fetch_add(&nexuses.last_id, 1) + 1;
+	for (int i = 0; i < TARGET_LUNS; i++)
+		atomic_store(&nexus->unit_attentions[i], 1u << UA_POWER_ON);
+	pthread_mutex_lock(&nexuses.lock);
+	list_add_tail(&nexuses.list, &nexus->node);
+	pthread_mutex_unlock(&nexuses.lock);
+}
+
+void nexus_detach(struct nexus *nexus)
+{
+	pthread_mutex_lock(&nexuses.lock);
+	list_del(&nexus->node);
+	pthread_mutex_unlock(&nexuses.lock);
+	for (int i = 0; i < TARGET_LUNS; i++) {
+		struct lu *lu = nexus->target->lun[i];
+		uint64_t holder = nexus->id;
+
+		if (lu)
+			atomic_compare_exchange_strong(&lu->reserved_by, &holder, 0);
+	}
+}
+
+void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except)
+{
+	struct list *node;
+
+	pthread_mutex_lock(&nexuses.lock);
+	list_for_each(node, &nexuses.list) {
+		struct nexus *nexus = list_entry(node, struct nexus, node);
+
+		for (int i = 0; nexus != except && i < TARGET_LUNS; i++) {
+			if (nexus->target->lun[i] == lu)
+				atomic_fetch_or(&nexus->unit_attentions[i], 1u << ua);
+		}
+	}
+	pthread_mutex_unlock(&nexuses.lock);
+}
+
+void lu_reset(struct lu *lu, const struct nexus *by)
+{
+	atomic_store(&lu->reserved_by, 0);
+	atomic_store(&lu->stopped, false);
+	lu_raise_ua(lu, UA_BUS_DEVICE_RESET, by);
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * READ, WRITE and SYNCHRONIZE CACHE, SBC 5.12 to 5.48. Big transfers go in chunks of at most
+ * BUF_MAX; a read from memory that the backstore lends goes in one piece and needs no buffer.
+ */
+#include "scsi.h"
+
+/* --- READ */
+
+static void read_chunk(struct scsi_task *task);
+
+static uint32_t read_chunk_size(const struct scsi_task *task)
+{
+	uint64_t left = task->end - task->pos;
+
+	return left < task->buf->size ? (uint32_t)left : task->buf->size;
+}
+
+static void read_arrived(struct scsi_task *task)
+{
+	uint32_t offset = (uint32_t)task->pos;
+
+	if (task->req.res < 0) {
+		task_fail_io(task);
+		return;
+	}
+	task->pos += task->chunk;
+	if (task->pos == task->end)
+		task_send_last(task, task->buf->data, offset, task->chunk);
+	else
+		task_send(task, task->buf->data, offset, task->chunk, read_chunk);
+}
+
+static void read_chunk(struct scsi_task *task)
+{
+	struct lu *lu = task->lu;
+	uint64_t offset = (task->lba << lu->block_shift) + task->pos, mask = lu->block_size - 1;
+
+	/* The EDTL may end inside a block; the medium is read in blocks. */
+	task->chunk = read_chunk_size(task);
+	if (task_io(task, BS_READ, offset, (task->chunk + mask) & ~mask, task->buf->data, 0,
+		    read_arrived))
+		read_arrived(task);
+}
+
+static void read_data(struct scsi_task *task)
+{
+	struct lu *lu = task->lu;
+	uint64_t offset = task->lba << lu->block_shift, mask = lu->block_size - 1;
+	uint64_t len = (task->end + mask) & ~mask;
+
+	if (lu->lends && !task->stable_source) {
+		task->pos = task->end;
+		task_send_last(task, bs_borrow(lu->bs, offset, len), 0, (uint32_t)task->end);
+		return;
+	}
+	len = len < BUF_MAX ? len : BUF_MAX;
+	if (task_buffer(task, (uint32_t)len, (uint32_t)len, read_chunk))
+		read_chunk(task);
+}
+
+static void read_flushed(struct scsi_task *task)
+{
+	if (task->req.res < 0)
+		task_fail_io(task);
+	else
+		read_data(task);
+}
+
+void read_start(struct scsi_task *task)
+{
+	uint64_t bytes, room = task_in_room(task);
+
+	block_decode(task);
+	if (!block_check_transfer(task))
+		return;
+	bytes = task->blocks << task->lu->block_shift;
+	task_want_in(task, bytes);
+	task->end = bytes < room ? bytes : room;
+	stat_add(&task_stats(task)->read_bytes, task->end);
+	if (!task->end) {
+		task_good(task);
+		return;
+	}
+	/* FUA: the data shall come from the medium, so it has to be there first. */
+	if (__builtin_expect(task_has_bit(task, RW_FUA) && task->lu->volatile_cache, 0)) {
+		if (task_io(task, BS_FLUSH, 0, 0, NULL, 0, read_flushed))
+			read_flushed(task);
+		return;
+	}
+	read_data(task);
+}
+
+/* --- WRITE */
+
+static void write_fetch(struct scsi_task *task);
+
+static void write_stored(struct scsi_task *task)
+{
+	struct buf *bigger;
+	uint64_t left;
+
+	if (task->req.res < 0) {
+		task_fail_io(task);
+		return;
+	}
+	task->pos += task->chunk;
+	left = task->end - task->pos;
+	if (!left) {
+		task_good(task);
+		return;
+	}
+	/* first_buf was small: go on with more when there is more, but never wait for it. */
+	left = left < BUF_MAX ? left : BUF_MAX;
+	if (task->buf->size < left) {
+		bigger = buf_get(task->reactor, (uint32_t)left);
+		if (bigger) {
+			buf_put(task->reactor, task->buf);
+			task->buf = bigger;
+		}
+	}
+	write_fetch(task);
+}
+
+static void write_arrived(struct scsi_task *task)
+{
+	uint64_t offset = (task->lba << task->lu->block_shift) + task->pos;
+
+	if (task_io(task, BS_WRITE, offset, task->chunk, task->buf->data,
+		    task_has_bit(task, RW_FUA) ? BS_FUA : 0, write_stored))
+		write_stored(task);
+}
+
+static void write_fetch(struct scsi_task *task)
+{
+	uint64_t left = task->end - task->pos;
+
+	/* Buffers and what is left are whole blocks. */
+	task->chunk = left < task->buf->size ? (uint32_t)left : task->buf->size;
+	task_fetch(task, (uint32_t)task->pos, task->chunk, task->buf->data, write_arrived);
+}
+
+void write_start(struct scsi_task *task)
+{
+	struct lu *lu = task->lu;
+	uint64_t bytes, room = task_out_room(task);
+	uint32_t first;
+
+	block_decode(task);
+	if (!block_check_transfer(task))
+		return;
+	bytes = task->blocks << lu->block_shift;
+	task_want_out(task, bytes);
+	task->end = bytes < room ? bytes : room;
+	/* Less data than the CDB says: whole blocks of it are written and the residual tells. Half a
+	 * block is not writable, and without the W bit there is no data at all. */
+	if (task->end < bytes && (task->end & (lu->block_size - 1) || !task->writes)) {
+		task_fail(task, SENSE_INVALID_IU_FIELD);
+		return;
+	}
+	if (!task->end) {
+		task_good(task);
+		return;
+	}
+	stat_add(&task_stats(task)->write_bytes, task->end);
+	first = task->end < BUF_MAX ? (uint32_t)task->end : BUF_MAX;
+	if (task->first_buf)
+		task_take_first(task);
+	else if (!task_buffer(task, first, first, write_fetch))
+		return;
+	write_fetch(task);
+}
+
+/* --- SYNCHRONIZE CACHE */
+
+static void cache_synchronized(struct scsi_task *task)
+{
+	if (task->req.res < 0)
+		task_fail_io(task);
+	else
+		task_good(task);
+}
+
+/* The whole cache, whatever the range. */
+void synchronize_cache_start(struct scsi_task *task)
+{
+	block_decode(task);
+	if (!block_check_range(task))
+		return;
+	if (task_io(task, BS_FLUSH, 0, 0, NULL, 0, cache_synchronized))
+		cache_synchronized(task);
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Private header of scsi/: the CDB table's row, the logical unit, and the helpers that commands
+ * are made of. Everything here is [owner thread of the task] unless it says otherwise.
+ */
+#ifndef RISER_SCSI_SCSI_H
+#define RISER_SCSI_SCSI_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lu.h"
+#include "scsi_wire.h"
+
+enum {
+	MAX_TRANSFER_BLOCKS = 65536, /* MAXIMUM TRANSFER LENGTH */
+	MAX_UNMAP_BLOCKS = 1 << 20,
+	MAX_UNMAP_DESCRIPTORS = 256,
+	MAX_COMPARE_BLOCKS = 255,
+	RESPONSE_SIZE = BUF_MIN, /* room for the parameter data of one command */
+};
+#define MAX_WRITE_SAME_BYTES (2ull << 30)
+
+/* What a task waits for; the engine in task.c moves it. */
+enum task_waits {
+	WAITS_NOTHING, /* it runs: we are on its stack */
+	WAITS_TRANSFER, /* io_done() */
+	WAITS_BACKSTORE, /* bs_req.done() */
+	WAITS_MEMORY, /* waiter.ready() */
+	WAITS_GATE, /* an exclusive command: on a gate_slot's list */
+	WAITS_TURN, /* to become the exclusive command */
+	WAITS_DRAIN, /* for the writes in flight to end */
+	WAITS_DEFERRED, /* task->work */
+	WAITS_ENDED, /* the task is the port's again, or will be when io_done() frees the buffer */
+};
+
+enum data_direction { DIR_NONE, DIR_IN, DIR_OUT };
+
+/* Which reservations of other nexuses a command minds; columns of the table in reserve.c. */
+enum reservation_rule { RSV_NEVER, RSV_READ, RSV_WRITE, RSV_RULES };
+
+enum row_flags {
+	ROW_MEDIUM = 0x01, /* needs a started unit */
+	ROW_WRITES = 0x02, /* changes the medium: refused when write protected */
+	ROW_NO_LU = 0x04, /* answers for LUNs that do not exist */
+	ROW_NO_UA = 0x08, /* does not report unit attentions, SAM 5.14.1 */
+	ROW_UNMAP = 0x10, /* exists only where space can be given back */
+};
+
+/*
+ * One row of the CDB table (table.c): one operation code, or one service action of it. The same
+ * row checks, dispatches and answers REPORT SUPPORTED OPERATION CODES.
+ */
+struct cdb_row {
+	/* CDB usage data, SPC 6.37.3: bits that mean something. Byte 0 is the operation code; bytes
+	 * behind the CDB's length are ffh. */
+	uint8_t usage[16];
+	/* Runs the command: ends the task or waits. task->lu may be NULL with ROW_NO_LU. */
+	void (*start)(struct scsi_task *task);
+	/* For start = task_respond: writes the parameter data (out: RESPONSE_SIZE zero bytes) and
+	 * returns their length, or -1 after task_sense(). */
+	int (*fill)(struct scsi_task *task, uint8_t *out);
+	const struct cdb_row *actions; /* service actions, ends with name == NULL */
+	const char *name;
+	uint8_t cdb_len, service_action;
+	uint8_t direction, rule, flags; /* enums above */
+	uint8_t alloc_at, alloc_len; /* ALLOCATION LENGTH: byte and width; width 0 = none */
+	uint8_t unmap_bits; /* bits of byte 1 that exist only where space can be given back */
+	uint16_t nominal_s, recommended_s; /* timeouts */
+};
+
+/* The table, by operation code; rows without a name and without actions are not there. */
+extern const struct cdb_row cdb_table[256];
+/* The row of a CDB, or NULL. */
+static inline const struct cdb_row *cdb_find(const uint8_t *cdb)
+{
+	const struct cdb_row *row = &cdb_table[cdb[0]];
+
+	if (__builtin_expect(!row->actions, 1))
+		return row->name ? row : NULL;
+	for (row = row->actions; row->name; row++) {
+		if (row->service_action == (cdb[1] & SA_MASK))
+			return row;
+	}
+	return NULL;
+}
+
+/*
+ * The write gate. Writes of all reactors run side by side and count themselves on a cache line of
+ * their reactor; an exclusive command raises a flag, waits until the counts are zero, and runs
+ * alone. Writers that meet the flag wait on their reactor's list.
+ */
+struct gate_slot { /* one per reactor */
+	_Atomic uint32_t in_flight; /* writes between gate_enter and gate_leave */
+	_Atomic bool has_waiters; /* set by the owner, taken by who opens the gate */
+	_Atomic bool posted; /* wake is on its way */
+	struct list waiting; /* tasks, by lu_node [owner thread] */
+	struct reactor *reactor; /* set before has_waiters */
+	struct work wake;
+	struct lu *lu;
+} __attribute__((aligned(64)));
+
+struct lu_reactor {
+	struct lu_stats stats;
+	struct gate_slot gate;
+};
+
+struct lu {
+	/* Read by every command, hardly ever written. */
+	struct backstore *bs;
+	uint64_t blocks;
+	uint32_t block_size; /* bytes */
+	uint8_t block_shift;
+	uint8_t max_compare_blocks;
+	bool read_only, lends, volatile_cache, can_unmap;
+	_Atomic bool stopped; /* START STOP UNIT */
+	_Atomic uint32_t exclusive; /* an exclusive command drains or runs */
+	_Atomic uint64_t reserved_by; /* nexus id; 0 = not reserved */
+	unsigned int reactors;
+	struct lu_reactor *per_reactor;
+
+	/* Guards owner and queue. Nothing else is taken under it. */
+	pthread_mutex_t lock __attribute__((aligned(64)));
+	struct scsi_task *owner; /* the exclusive command that drains, runs or is about to */
+	struct list queue; /* those behind it, by lu_node */
+	_Atomic(struct scsi_task *) drain_waiter; /* who takes it out must continue that task */
+	char serial[37], product[17];
+};
+
+static inline bool row_exists(const struct cdb_row *row, const struct lu *lu)
+{
+	return row->name && (!(row->flags & ROW_UNMAP) || (lu && lu->can_unmap));
+}
+
+/* LUN number 0..TARGET_LUNS-1, or -1. SAM 4.7: single level, peripheral device (00b, bus 0) and
+ * flat space (01b) addressing. */
+static inline int lun_number(const uint8_t lun[8])
+{
+	int number = (lun[0] & 0x3f) << 8 | lun[1];
+
+	if (lun[0] & 0x80 || number >= TARGET_LUNS ||
+	    (lun[2] | lun[3] | lun[4] | lun[5] | lun[6] | lun[7]))
+		return -1;
+	return number;
+}
+
+static inline struct lu_stats *task_stats(struct scsi_task *task)
+{
+	return &task->lu->per_reactor[task->reactor->index].stats;
+}
+
+/* --- gate.c */
+/* Enters for one backstore write. False: the task waits, and task_io_start() follows. */
+bool gate_enter(struct scsi_task *task);
+void gate_leave(struct scsi_task *task);
+/* Takes the LU alone. False: the task waits, then task->step() follows. */
+bool gate_lock(struct scsi_task *task, void (*step)(struct scsi_task *task));
+void gate_unlock(struct scsi_task *task);
+/* The task gives up waiting. False: its continuation is on its way and will see task->aborted. */
+bool gate_abandon(struct scsi_task *task);
+void gate_slot_wake(struct work *work);
+
+/* --- task.c: ending */
+/* Ends the task with the status and sense that are set. The task must not be touched any more. */
+void task_end(struct scsi_task *task);
+static inline void task_good(struct scsi_task *task)
+{
+	task->status = SAM_GOOD;
+	task_end(task);
+}
+/* CHECK CONDITION. */
+void task_fail(struct scsi_task *task, enum sense_code code);
+/* CHECK CONDITION, see task_sense_cdb(). */
+void task_fail_cdb(struct scsi_task *task, unsigned int byte, unsigned int bit);
+/* MISCOMPARE at byte `offset` of the compare data. */
+void task_fail_miscompare(struct scsi_task *task, uint32_t offset);
+/* CHECK CONDITION for the errno of the backstore request that failed. */
+void task_fail_io(struct scsi_task *task);
+
+/* --- task.c: moving data */
+/* How much of the Expected Data Transfer Length is for this direction. A command whose R or W bit
+ * is wrong moves nothing. */
+static inline uint64_t task_in_room(const struct scsi_task *task)
+{
+	return task->reads && !task->writes ? task->edtl : 0;
+}
+static inline uint64_t task_out_room(const struct scsi_task *task)
+{
+	return task->writes ? task->edtl : 0;
+}
+/* What the command wants to move: the residual. In the wrong direction all of the EDTL is residual
+ * too, so that the initiator sees an overflow of the whole amount. */
+static inline void task_want_in(struct scsi_task *task, uint64_t len)
+{
+	task->transfer_len = len + (task->writes ? task->edtl : 0);
+}
+static inline void task_want_out(struct scsi_task *task, uint64_t len)
+{
+	task->transfer_len = len + (task->reads && !task->writes ? task->edtl : 0);
+}
+/* Makes first_buf the task's buffer; its data is where task_fetch(0) wants it. */
+void task_take_first(struct scsi_task *task);
+/* Gives task->buf of at least len bytes and returns true, or waits and calls step. Takes
+ * first_buf when that is big enough and what came in it lies within the first `front` bytes. A
+ * task that holds memory never waits for more: it ends with BUSY (and false) instead, so that
+ * memory always comes back. */
+bool task_buffer(struct scsi_task *task, uint32_t front, uint32_t len,
+		 void (*step)(struct scsi_task *task));
+/* Data-Out [offset, offset+len) to `to` in task->buf; step follows (at once when first_buf has
+ * the data in place). */
+void task_fetch(struct scsi_task *task, uint32_t offset, uint32_t len, uint8_t *to,
+		void (*step)(struct scsi_task *task));
+/* Sends data; step follows. */
+void task_send(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
+	       void (*step)(struct scsi_task *task));
+/* Sends the last data with GOOD and ends the task. */
+void task_send_last(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len);
+/* Handler of rows with fill. */
+void task_respond(struct scsi_task *task);
+
+/* --- task.c: the backstore */
+/* Starts task->req. True: done, the result is in task->req.res. False: step follows. Writing
+ * requests pass the gate unless the task is exclusive. */
+bool task_io(struct scsi_task *task, enum bs_opcode opcode, uint64_t offset, uint64_t len,
+	     void *data, uint32_t flags, void (*step)(struct scsi_task *task));
+bool task_io_start(struct scsi_task *task);
+/* Lets others run: step follows in the reactor's next round of work. */
+void task_yield(struct scsi_task *task, void (*step)(struct scsi_task *task));
+
+/* --- block.c: what medium access commands share */
+/* lba and blocks from a CDB of any shape; transfer length 0 of a 6-byte CDB is 256. */
+void block_decode(struct scsi_task *task);
+/* False: the range is not on the medium; ended. */
+bool block_check_range(struct scsi_task *task);
+/* As block_check_range(), also against MAXIMUM TRANSFER LENGTH. */
+bool block_check_transfer(struct scsi_task *task);
+static inline bool task_has_bit(const struct scsi_task *task, uint8_t bit)
+{
+	/* Byte 1 of a 6-byte CDB holds LBA bits. */
+	return task->cdb[0] >> 5 && task->cdb[1] & bit;
+}
+/* Where data of a compare differs, or -1. */
+int64_t block_compare(const uint8_t *a, const uint8_t *b, uint32_t len);
+
+/* --- sense.c */
+enum { SENSE_KEY_SHIFT = 16, SENSE_ASC_SHIFT = 8 };
+enum sense_code sense_of_errno(int res, enum bs_opcode opcode);
+/* Writes sense of either format to out (18 or 8 bytes) and returns its length. */
+int sense_write(uint8_t *out, enum sense_code code, bool descriptor);
+void task_sense_code(struct scsi_task *task, enum sense_code code);
+/* 5/24/00 with a field pointer to bit `bit` of CDB byte `byte`, SPC 4.4.2.4.2. */
+void task_sense_cdb(struct scsi_task *task, unsigned int byte, unsigned int bit);
+/* Adds an INFORMATION field to the sense that is there. */
+void task_sense_information(struct scsi_task *task, uint32_t information);
+
+/* --- reserve.c */
+/* For a nexus that does not hold the reservation. */
+bool reservation_denies(enum reservation_rule rule);
+static inline bool reservation_conflict(const struct lu *lu, const struct nexus *nexus,
+					enum reservation_rule rule)
+{
+	uint64_t holder = atomic_load_explicit(&lu->reserved_by, memory_order_acquire);
+
+	return __builtin_expect(holder && holder != nexus->id, 0) && reservation_denies(rule);
+}
+void reserve6_start(struct scsi_task *task);
+void release6_start(struct scsi_task *task);
+
+/* --- unit_attention.c */
+/* Takes the condition that is reported first out of the set; false: none. */
+bool unit_attention_take(struct nexus *nexus, int lun, enum sense_code *code);
+void unit_attention_clear(struct nexus *nexus, int lun, enum unit_attention ua);
+
+/* --- handlers */
+int inquiry_fill(struct scsi_task *task, uint8_t *out);
+int vpd_fill(struct scsi_task *task, uint8_t *out);
+int report_luns_fill(struct scsi_task *task, uint8_t *out);
+int read_capacity10_fill(struct scsi_task *task, uint8_t *out);
+int read_capacity16_fill(struct scsi_task *task, uint8_t *out);
+int mode_sense6_fill(struct scsi_task *task, uint8_t *out);
+int mode_sense10_fill(struct scsi_task *task, uint8_t *out);
+int request_sense_fill(struct scsi_task *task, uint8_t *out);
+int report_opcodes_fill(struct scsi_task *task, uint8_t *out);
+void test_unit_ready_start(struct scsi_task *task);
+void start_stop_start(struct scsi_task *task);
+void read_start(struct scsi_task *task);
+void write_start(struct scsi_task *task);
+void synchronize_cache_start(struct scsi_task *task);
+void verify_start(struct scsi_task *task);
+void unmap_start(struct scsi_task *task);
+void write_same_start(struct scsi_task *task);
+void compare_and_write_start(struct scsi_task *task);
+
+#endif

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The state of the unit: TEST UNIT READY, REQUEST SENSE (SPC 6.39), START STOP UNIT (SBC 5.31). */
+#include "scsi.h"
+
+/* The checks in front of every command are the test. */
+void test_unit_ready_start(struct scsi_task *task)
+{
+	task_good(task);
+}
+
+/* A pending condition as data, with GOOD. */
+int request_sense_fill(struct scsi_task *task, uint8_t *out)
+{
+	enum sense_code code = SENSE_NONE;
+
+	if (!task->lu)
+		code = SENSE_NO_LU;
+	else if (!unit_attention_take(task->nexus, lun_number(task->lun), &code) &&
+		 atomic_load(&task->lu->stopped))
+		code = SENSE_NEEDS_START;
+	return sense_write(out, code, task->cdb[1] & REQUEST_SENSE_DESC);
+}
+
+static void stop_flushed(struct scsi_task *task)
+{
+	if (task->req.res < 0) {
+		task_fail_io(task);
+		return;
+	}
+	atomic_store(&task->lu->stopped, true);
+	task_good(task);
+}
+
+/* LOEJ and power conditions are outside the row's mask: the medium does not come out. IMMED is
+ * satisfied by waiting. */
+void start_stop_start(struct scsi_task *task)
+{
+	if (task->cdb[4] & START_STOP_START) {
+		atomic_store(&task->lu->stopped, false);
+		task_good(task);
+		return;
+	}
+	task->req.res = 0;
+	if (task->cdb[4] & START_STOP_NO_FLUSH ||
+	    task_io(task, BS_FLUSH, 0, 0, NULL, 0, stop_flushed))
+		stop_flushed(task);
+}

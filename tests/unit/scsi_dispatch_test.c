@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What happens before a handler: scsi/dispatch.c and the CDB table. Reliability 3.8, S1 and S2. */
+#include "scsi_port.h"
+
+/* Calls f for every row of the table with a CDB that names it. */
+static unsigned int each_row(void (*f)(const struct cdb_row *row, struct cdb cdb, void *arg),
+			     void *arg)
+{
+	unsigned int count = 0;
+
+	for (unsigned int opcode = 0; opcode < 256; opcode++) {
+		const struct cdb_row *row = &cdb_table[opcode];
+
+		if (row->name) {
+			f(row, (struct cdb){ { (uint8_t)opcode } }, arg);
+			count++;
+		}
+		for (row = row->actions; row && row->name; row++) {
+			f(row, (struct cdb){ { (uint8_t)opcode, row->service_action } }, arg);
+			count++;
+		}
+	}
+	return count;
+}
+
+static void check_row(const struct cdb_row *row, struct cdb cdb, void *arg)
+{
+	static const uint8_t lens[8] = { 6, 10, 10, 16, 16, 12, 0, 0 };
+
+	(void)arg;
+	CU_ASSERT_EQUAL(row->cdb_len, lens[cdb.b[0] >> 5]);
+	CU_ASSERT_EQUAL(row->usage[0], cdb.b[0]);
+	CU_ASSERT(row->start != NULL);
+	CU_ASSERT_EQUAL(row->start == task_respond, row->fill != NULL);
+	CU_ASSERT_EQUAL(row->usage[row->cdb_len - 1], 0); /* CONTROL: no NACA */
+	for (unsigned int i = row->cdb_len; i < sizeof(row->usage); i++)
+		CU_ASSERT_EQUAL(row->usage[i], 0xff);
+	for (unsigned int i = 0; i < row->alloc_len; i++)
+		CU_ASSERT_EQUAL(row->usage[row->alloc_at + i], 0xff);
+	CU_ASSERT(row->nominal_s > 0 && row->recommended_s >= row->nominal_s);
+	CU_ASSERT_PTR_EQUAL(cdb_find(cdb.b), row);
+}
+
+static void rows_are_well_formed(void)
+{
+	CU_ASSERT_EQUAL(each_row(check_row, NULL), 29);
+}
+
+static void set_reserved_bits(const struct cdb_row *row, struct cdb cdb, void *arg)
+{
+	struct world *w = arg;
+
+	for (unsigned int i = 8; i < row->cdb_len * 8u; i++) {
+		struct cdb bad = cdb;
+		struct command c;
+
+		if (row->usage[i / 8] & 1 << i % 8)
+			continue;
+		bad.b[i / 8] |= (uint8_t)(1 << i % 8);
+		if (cdb_find(bad.b) != row)
+			continue;
+		command_run(w, &c, bad.b, DIR_READ, 0, NULL);
+		ASSERT_SENSE(&c, SENSE_INVALID_CDB_FIELD);
+		/* Sense key specific: C/D, BPV, bit, byte. */
+		CU_ASSERT_EQUAL(c.task.sense[15], 0xc8 | i % 8);
+		CU_ASSERT_EQUAL(get_be(c.task.sense + 16, 2), i / 8);
+		command_free(&c);
+	}
+}
+
+/* Also the control byte with NACA, and protection bits. */
+static void reserved_bits_are_refused_and_named(void)
+{
+	struct world w;
+
+	world_create(&w);
+	CU_ASSERT(each_row(set_reserved_bits, &w) > 0);
+	CU_ASSERT_EQUAL(w.disk.requests, 0);
+	world_destroy(&w);
+}
+
+static void bytes_behind_a_short_cdb_are_ignored(void)
+{
+	struct cdb cdb = { { CDB_TEST_UNIT_READY } };
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	command_init(&w, &c, cdb.b, 0, 0, NULL);
+	memset(c.task.cdb + 6, 0xff, sizeof(c.task.cdb) - 6);
+	command_submit(&c);
+	ASSERT_GOOD(&c);
+	command_free(&c);
+	world_destroy(&w);
+}
+
+/* S1, S12. */
+static void unknown_commands(void)
+{
+	struct world w;
+
+	world_create(&w);
+	for (unsigned int opcode = 0; opcode < 256; opcode++) {
+		struct cdb cdb = { { (uint8_t)opcode } };
+
+		if (!cdb_table[opcode].name && !cdb_table[opcode].actions)
+			CU_ASSERT_EQUAL(outcome(&w, cdb.b, 0, 0, NULL), SENSE_INVALID_OPCODE);
+	}
+	CU_ASSERT_EQUAL(outcome(&w, (uint8_t[16]){ CDB_MAINTENANCE_IN, 0x1e }, 0, 0, NULL),
+			SENSE_INVALID_CDB_FIELD);
+	CU_ASSERT_EQUAL(outcome(&w, (uint8_t[16]){ CDB_SERVICE_ACTION_IN_16 }, 0, 0, NULL),
+			SENSE_INVALID_CDB_FIELD);
+	world_destroy(&w);
+}
+
+static void logical_unit_numbers(void)
+{
+	static const struct {
+		uint8_t lun[8];
+		int number;
+	} rows[] = {
+		{ { 0, 0 }, 0 },	{ { 0, 7 }, 7 },
+		{ { 0x40, 0 }, 0 },	{ { 0x40, 255 }, 255 },
+		{ { 0x41, 0 }, -1 },	{ { 1, 0 }, -1 },
+		{ { 0x80, 0 }, -1 },	{ { 0xc1, 1 }, -1 },
+		{ { 0, 0, 1 }, -1 },	{ { 0, 0, 0, 0, 0, 0, 0, 1 }, -1 },
+		{ { 0x3f, 0xff }, -1 },
+	};
+	struct world w;
+
+	world_create(&w);
+	for (size_t i = 0; i < array_size(rows); i++) {
+		CU_ASSERT_EQUAL(lun_number(rows[i].lun), rows[i].number);
+		CU_ASSERT_PTR_EQUAL(target_lu(&w.target, rows[i].lun),
+				    rows[i].number == 0 ? w.lu : NULL);
+	}
+	world_destroy(&w);
+}
+
+static void a_lun_that_is_not_there(void)
+{
+	static const struct {
+		uint8_t cdb[16];
+		uint32_t sense;
+	} rows[] = {
+		{ { CDB_TEST_UNIT_READY }, SENSE_NO_LU },
+		{ { CDB_READ_10 }, SENSE_NO_LU },
+		{ { 0xff }, SENSE_NO_LU },
+		{ { CDB_REPORT_LUNS, [9] = 255 }, 0 },
+		{ { CDB_INQUIRY, 0, 0, 0, 255 }, 0 },
+		{ { CDB_INQUIRY, 1, 0, 0, 255 }, 0 },
+		{ { CDB_INQUIRY, 1, 0x83, 0, 255 }, SENSE_INVALID_CDB_FIELD },
+		{ { CDB_INQUIRY, 2, 0, 0, 255 }, SENSE_INVALID_CDB_FIELD },
+		{ { CDB_REQUEST_SENSE, 0, 0, 0, 255 }, 0 },
+	};
+	struct world w;
+
+	world_create(&w);
+	for (size_t i = 0; i < array_size(rows); i++) {
+		struct command c;
+
+		command_init(&w, &c, rows[i].cdb, DIR_READ, 255, NULL);
+		c.task.lun[1] = 9;
+		command_submit(&c);
+		CU_ASSERT_EQUAL(command_sense(&c), rows[i].sense);
+		if (rows[i].cdb[0] == CDB_INQUIRY && !rows[i].sense)
+			CU_ASSERT_EQUAL(c.in[0], PERIPHERAL_NO_LU);
+		if (rows[i].cdb[0] == CDB_REQUEST_SENSE) {
+			CU_ASSERT_EQUAL(c.in[2], 0x05);
+			CU_ASSERT_EQUAL(c.in[12], 0x25);
+		}
+		command_free(&c);
+	}
+	world_destroy(&w);
+}
+
+static void a_read_only_unit_refuses_every_writing_command(void)
+{
+	static const uint8_t writing[] = { CDB_WRITE_6,	 CDB_WRITE_10,	       CDB_WRITE_12,
+					   CDB_WRITE_16, CDB_WRITE_SAME_10,    CDB_WRITE_SAME_16,
+					   CDB_UNMAP,	 CDB_COMPARE_AND_WRITE };
+	struct cdb read = cdb_rw(CDB_READ_10, 0, 0, 1);
+	struct world w;
+
+	world_init(&w, 512);
+	w.disk.bs.limits.read_only = true;
+	world_open(&w);
+	for (size_t i = 0; i < array_size(writing); i++) {
+		struct cdb cdb = { { writing[i] } };
+
+		CU_ASSERT_EQUAL(outcome(&w, cdb.b, DIR_WRITE, 0, NULL), SENSE_WRITE_PROTECTED);
+	}
+	CU_ASSERT_EQUAL(outcome(&w, read.b, DIR_READ, 512, NULL), 0);
+	world_destroy(&w);
+}
+
+UNIT_MAIN(TEST(rows_are_well_formed), TEST(reserved_bits_are_refused_and_named),
+	  TEST(bytes_behind_a_short_cdb_are_ignored), TEST(unknown_commands),
+	  TEST(logical_unit_numbers), TEST(a_lun_that_is_not_there),
+	  TEST(a_read_only_unit_refuses_every_writing_command));

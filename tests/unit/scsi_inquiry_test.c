@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* INQUIRY, VPD, REPORT LUNS, READ CAPACITY: who the unit says it is. */
+#include "scsi_port.h"
+
+static struct cdb cdb_inquiry(bool evpd, uint8_t page, uint16_t alloc)
+{
+	struct cdb c = { { CDB_INQUIRY, evpd, page } };
+
+	put16(c.b + 3, alloc);
+	return c;
+}
+
+static void inquiry(struct world *w, struct command *c, bool evpd, uint8_t page)
+{
+	struct cdb cdb = cdb_inquiry(evpd, page, 4096);
+
+	command_run(w, c, cdb.b, DIR_READ, 4096, NULL);
+	ASSERT_GOOD(c);
+}
+
+static void standard_data(void)
+{
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	inquiry(&w, &c, false, 0);
+	CU_ASSERT_EQUAL(c.in_len, 96);
+	CU_ASSERT_EQUAL(c.in[0], 0);
+	CU_ASSERT_EQUAL(c.in[2], 6);
+	CU_ASSERT_EQUAL(c.in[3] & 0x0f, 2);
+	CU_ASSERT_EQUAL(c.in[4], 96 - 5);
+	CU_ASSERT(!memcmp(c.in + 8, "RISER   disk            ", 24));
+	CU_ASSERT_EQUAL(get_be(c.in + 64, 2), 0x04c0); /* SBC-3 */
+	CU_ASSERT_EQUAL(command_residual(&c), 4096 - 96);
+	command_free(&c);
+	world_destroy(&w);
+}
+
+/* S5: whatever the allocation length, the length fields stay and only the data is cut. */
+static void allocation_lengths_cut_the_data(void)
+{
+	static const struct {
+		uint8_t cdb[16];
+		unsigned int alloc_at, alloc_len;
+		uint32_t full;
+	} rows[] = {
+		{ { CDB_INQUIRY }, 3, 2, 96 },
+		{ { CDB_INQUIRY, 1, VPD_BLOCK_LIMITS }, 3, 2, 64 },
+		{ { CDB_INQUIRY, 1, VPD_SUPPORTED }, 3, 2, 4 + 7 },
+		{ { CDB_MODE_SENSE_6, 0, MODE_PAGE_ALL }, 4, 1, 4 + 8 + 20 + 12 + 12 },
+		{ { CDB_MODE_SENSE_10, 0, MODE_PAGE_ALL }, 7, 2, 8 + 8 + 20 + 12 + 12 },
+		{ { CDB_REQUEST_SENSE }, 4, 1, 18 },
+		{ { CDB_SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16 }, 10, 4, 32 },
+		{ { CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPCODES }, 6, 4, 4 + 29 * 8 },
+	};
+	static const uint32_t allocs[] = { 0, 1, 3, 4, 5, 18, 64, 255, 256, 0xffff };
+	struct world w;
+
+	world_create(&w);
+	for (size_t i = 0; i < array_size(rows); i++) {
+		uint8_t whole[4096] = { 0 };
+
+		for (size_t k = array_size(allocs); k--;) {
+			uint32_t alloc = allocs[k], expected;
+			struct cdb cdb;
+			struct command c;
+
+			if (rows[i].alloc_len == 1 && alloc > 255)
+				continue;
+			memcpy(cdb.b, rows[i].cdb, sizeof(cdb.b));
+			for (unsigned int b = 0; b < rows[i].alloc_len; b++)
+				cdb.b[rows[i].alloc_at + b] =
+					(uint8_t)(alloc >> 8 * (rows[i].alloc_len - 1 - b));
+			expected = alloc < rows[i].full ? alloc : rows[i].full;
+			command_run(&w, &c, cdb.b, DIR_READ, 70000, NULL);
+			ASSERT_GOOD(&c);
+			CU_ASSERT_EQUAL(c.in_len, expected);
+			CU_ASSERT_EQUAL(command_residual(&c), 70000 - expected);
+			if (c.in_len == rows[i].full)
+				memcpy(whole, c.in, c.in_len);
+			CU_ASSERT(!memcmp(whole, c.in, c.in_len));
+			command_free(&c);
+		}
+	}
+	world_destroy(&w);
+}
+
+/* EDTL smaller than what there is: overflow. */
+static void edtl_cuts_the_data_and_the_residual_says_so(void)
+{
+	struct cdb cdb = cdb_inquiry(false, 0, 255);
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	command_run(&w, &c, cdb.b, DIR_READ, 36, NULL);
+	ASSERT_GOOD(&c);
+	CU_ASSERT_EQUAL(c.in_len, 36);
+	CU_ASSERT_EQUAL(command_residual(&c), 36 - 96);
+	command_free(&c);
+	world_destroy(&w);
+}
+
+static void supported_pages_are_sorted_and_work(void)
+{
+	struct command list, c;
+	struct world w;
+
+	world_create(&w);
+	inquiry(&w, &list, true, VPD_SUPPORTED);
+	CU_ASSERT_EQUAL(get_be(list.in + 2, 2), 7);
+	for (unsigned int i = 0; i < 7; i++) {
+		if (i)
+			CU_ASSERT(list.in[4 + i] > list.in[3 + i]);
+		inquiry(&w, &c, true, list.in[4 + i]);
+		CU_ASSERT_EQUAL(c.in[0], 0);
+		CU_ASSERT_EQUAL(c.in[1], list.in[4 + i]);
+		CU_ASSERT_EQUAL(get_be(c.in + 2, 2) + 4, c.in_len);
+		command_free(&c);
+	}
+	command_free(&list);
+	world_destroy(&w);
+}
+
+/* S13. */
+static void pages_that_are_not_there(void)
+{
+	struct cdb vpd = cdb_inquiry(true, 0x84, 255), page = cdb_inquiry(false, 1, 255);
+	struct world w;
+
+	world_create(&w);
+	CU_ASSERT_EQUAL(outcome(&w, vpd.b, DIR_READ, 255, NULL), SENSE_INVALID_CDB_FIELD);
+	CU_ASSERT_EQUAL(outcome(&w, page.b, DIR_READ, 255, NULL), SENSE_INVALID_CDB_FIELD);
+	world_destroy(&w);
+}
+
+/* The descriptor of a type and association, or NULL. */
+static const uint8_t *designator(const struct command *c, uint8_t association, uint8_t type)
+{
+	for (uint32_t at = 4; at + 4 <= c->in_len; at += 4u + c->in[at + 3]) {
+		if ((c->in[at + 1] & 0x3f) == (association | type))
+			return c->in + at;
+	}
+	return NULL;
+}
+
+static void identification(void)
+{
+	static const char port[] = "iqn.2026-11.test:disk,t,0x0001";
+	const uint8_t *naa, *t10, *name, *device, *relative, *group;
+	struct command c, again;
+	struct world w, other;
+
+	world_create(&w);
+	inquiry(&w, &c, true, VPD_IDENTIFICATION);
+	naa = designator(&c, 0, DESIGNATOR_NAA);
+	t10 = designator(&c, 0, DESIGNATOR_T10);
+	name = designator(&c, DESIGNATOR_OF_PORT, DESIGNATOR_NAME);
+	device = designator(&c, DESIGNATOR_OF_DEVICE, DESIGNATOR_NAME);
+	relative = designator(&c, DESIGNATOR_OF_PORT, DESIGNATOR_RELATIVE_PORT);
+	group = designator(&c, DESIGNATOR_OF_PORT, DESIGNATOR_PORT_GROUP);
+	CU_ASSERT_FATAL(naa && t10 && name && device && relative && group);
+	CU_ASSERT_EQUAL(naa[3], 8);
+	CU_ASSERT_EQUAL(naa[4] >> 4, 3);
+	CU_ASSERT_EQUAL(t10[3], 24);
+	CU_ASSERT(!memcmp(t10 + 4, "RISER   0123456789abcdef", 24));
+	CU_ASSERT_EQUAL(name[0], 0x53);
+	CU_ASSERT_EQUAL(name[3] % 4, 0);
+	CU_ASSERT_EQUAL(name[3], 32);
+	CU_ASSERT(!memcmp(name + 4, port, sizeof(port)));
+	CU_ASSERT_STRING_EQUAL((const char *)device + 4, "iqn.2026-11.test:disk");
+	CU_ASSERT_EQUAL(get_be(relative + 4, 4), 1);
+	CU_ASSERT_EQUAL(get_be(group + 4, 4), 1);
+
+	/* Another daemon with the same stored serial says the same. */
+	world_create(&other);
+	inquiry(&other, &again, true, VPD_IDENTIFICATION);
+	CU_ASSERT_EQUAL(again.in_len, c.in_len);
+	CU_ASSERT(!memcmp(again.in, c.in, c.in_len));
+	command_free(&again);
+	world_destroy(&other);
+	command_free(&c);
+	world_destroy(&w);
+}
+
+/* A name of the greatest length still fits its one-byte length. */
+static void identification_of_the_longest_name(void)
+{
+	const uint8_t *name;
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	memset(w.target.name, 'x', 223);
+	w.target.name[223] = 0;
+	inquiry(&w, &c, true, VPD_IDENTIFICATION);
+	name = designator(&c, DESIGNATOR_OF_PORT, DESIGNATOR_NAME);
+	CU_ASSERT_FATAL(name != NULL);
+	CU_ASSERT_EQUAL(name[3], 236);
+	CU_ASSERT_EQUAL(strlen((const char *)name + 4), 232);
+	command_free(&c);
+	world_destroy(&w);
+}
+
+static void block_limits(void)
+{
+	struct command c;
+	struct world w;
+
+	for (int unmap = 0; unmap < 2; unmap++) {
+		world_init(&w, 4096);
+		w.disk.bs.limits.can_unmap = unmap;
+		w.disk.bs.limits.unmap_granularity = 65536;
+		w.disk.bs.limits.optimal_io_size = 1 << 20;
+		world_open(&w);
+		inquiry(&w, &c, true, VPD_BLOCK_LIMITS);
+		CU_ASSERT_EQUAL(c.in_len, 64);
+		CU_ASSERT_EQUAL(c.in[5], 85); /* three times 85 blocks fit in BUF_MAX */
+		CU_ASSERT_EQUAL(get_be(c.in + 8, 4), MAX_TRANSFER_BLOCKS);
+		CU_ASSERT_EQUAL(get_be(c.in + 12, 4), 256);
+		CU_ASSERT_EQUAL(get_be(c.in + 20, 4), unmap ? MAX_UNMAP_BLOCKS : 0);
+		CU_ASSERT_EQUAL(get_be(c.in + 24, 4), unmap ? MAX_UNMAP_DESCRIPTORS : 0);
+		CU_ASSERT_EQUAL(get_be(c.in + 28, 4), unmap ? 16 : 0);
+		CU_ASSERT_EQUAL(get_be(c.in + 36, 8), (2ull << 30) / 4096);
+		command_free(&c);
+		inquiry(&w, &c, true, VPD_PROVISIONING);
+		CU_ASSERT_EQUAL(c.in[5], unmap ? 0xc4 : 0);
+		CU_ASSERT_EQUAL(c.in[6], unmap ? 2 : 0);
+		command_free(&c);
+		world_destroy(&w);
+	}
+}
+
+static void capacity(void)
+{
+	static const struct {
+		uint64_t size;
+		uint32_t block, last10;
+		uint64_t last16;
+		uint8_t exponent;
+	} rows[] = {
+		{ 1 << 20, 512, 2047, 2047, 3 },
+		{ 1 << 20, 4096, 255, 255, 0 },
+		{ 512ull << 32, 512, UINT32_MAX, UINT32_MAX, 3 },
+		{ 513ull << 32, 512, UINT32_MAX, (513ull << 23) - 1, 3 },
+	};
+
+	for (size_t i = 0; i < array_size(rows); i++) {
+		struct cdb cap16 = { { CDB_SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16, [13] = 32 } };
+		struct cdb cap10 = { { CDB_READ_CAPACITY_10 } };
+		struct command c;
+		struct world w;
+
+		world_init(&w, rows[i].block);
+		w.disk.bs.limits.size = rows[i].size;
+		world_open(&w);
+		command_run(&w, &c, cap10.b, DIR_READ, 8, NULL);
+		ASSERT_GOOD(&c);
+		CU_ASSERT_EQUAL(get_be(c.in, 4), rows[i].last10);
+		CU_ASSERT_EQUAL(get_be(c.in + 4, 4), rows[i].block);
+		command_free(&c);
+		command_run(&w, &c, cap16.b, DIR_READ, 32, NULL);
+		ASSERT_GOOD(&c);
+		CU_ASSERT_EQUAL(get_be(c.in, 8), rows[i].last16);
+		CU_ASSERT_EQUAL(get_be(c.in + 8, 4), rows[i].block);
+		CU_ASSERT_EQUAL(c.in[13], rows[i].exponent);
+		CU_ASSERT_EQUAL(c.in[14], 0xc0);
+		command_free(&c);
+		world_destroy(&w);
+	}
+}
+
+static struct cdb cdb_report_luns(uint8_t select, uint32_t alloc)
+{
+	struct cdb c = { { CDB_REPORT_LUNS, 0, select } };
+
+	put32(c.b + 6, alloc);
+	return c;
+}
+
+static void report_luns(void)
+{
+	static const struct {
+		uint8_t select;
+		uint32_t alloc, sense, list, moved;
+	} rows[] = {
+		{ 0, 4096, 0, 24, 32 },
+		{ 1, 4096, 0, 0, 8 },
+		{ 2, 4096, 0, 24, 32 },
+		{ 2, 16, 0, 24, 16 },
+		{ 2, UINT32_MAX, 0, 24, 32 },
+		{ 2, 15, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ 0, 0, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ 3, 4096, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ 0x10, 4096, SENSE_INVALID_CDB_FIELD, 0, 0 },
+	};
+	struct world w;
+
+	world_create(&w);
+	w.target.lun[5] = w.target.lun[255] = w.lu;
+	for (size_t i = 0; i < array_size(rows); i++) {
+		struct cdb cdb = cdb_report_luns(rows[i].select, rows[i].alloc);
+		struct command c;
+
+		command_run(&w, &c, cdb.b, DIR_READ, 8192, NULL);
+		CU_ASSERT_EQUAL(command_sense(&c), rows[i].sense);
+		CU_ASSERT_EQUAL(c.in_len, rows[i].moved);
+		CU_ASSERT_EQUAL(get_be(c.in, 4), rows[i].list);
+		if (rows[i].moved == 32) {
+			CU_ASSERT_EQUAL(get_be(c.in + 8, 8), 0);
+			CU_ASSERT_EQUAL(get_be(c.in + 16, 8), 5ull << 48);
+			CU_ASSERT_EQUAL(get_be(c.in + 24, 8), 255ull << 48);
+		}
+		command_free(&c);
+	}
+	world_destroy(&w);
+}
+
+UNIT_MAIN(TEST(standard_data), TEST(allocation_lengths_cut_the_data),
+	  TEST(edtl_cuts_the_data_and_the_residual_says_so),
+	  TEST(supported_pages_are_sorted_and_work), TEST(pages_that_are_not_there),
+	  TEST(identification), TEST(identification_of_the_longest_name), TEST(block_limits),
+	  TEST(capacity), TEST(report_luns));

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What the unit remembers: unit attentions, RESERVE and RELEASE, START STOP UNIT, resets, and
+ * what MODE SENSE and REQUEST SENSE tell of it.
+ */
+#include "scsi_port.h"
+
+static const uint8_t tur[16] = { CDB_TEST_UNIT_READY };
+
+static uint32_t as(struct world *w, struct nexus *nexus, const uint8_t *cdb)
+{
+	struct command c;
+	uint32_t sense;
+
+	command_init(w, &c, cdb, DIR_READ, 255, NULL);
+	c.task.nexus = nexus;
+	command_submit(&c);
+	sense = c.task.status == SAM_RESERVATION_CONFLICT ? UINT32_MAX : command_sense(&c);
+	command_free(&c);
+	return sense;
+}
+
+static void a_new_nexus_learns_of_power_on_once(void)
+{
+	struct nexus n = { 0 };
+	struct world w;
+
+	world_create(&w);
+	n.target = &w.target;
+	nexus_attach(&n);
+	CU_ASSERT(n.id != 0 && n.id != w.a.id && n.id != w.b.id);
+	CU_ASSERT_EQUAL(as(&w, &n, (uint8_t[16]){ CDB_INQUIRY, [4] = 36 }), 0);
+	CU_ASSERT_EQUAL(as(&w, &n, (uint8_t[16]){ CDB_REPORT_LUNS, [9] = 16 }), 0);
+	CU_ASSERT_EQUAL(as(&w, &n, tur), SENSE_POWER_ON);
+	CU_ASSERT_EQUAL(as(&w, &n, tur), 0);
+	nexus_detach(&n);
+	world_destroy(&w);
+}
+
+static void unit_attentions_come_one_by_one(void)
+{
+	static const struct {
+		enum unit_attention ua;
+		uint32_t sense;
+	} order[] = {
+		{ UA_POWER_ON, 0x062900 },     { UA_BUS_DEVICE_RESET, 0x062903 },
+		{ UA_NEXUS_LOSS, 0x062907 },   { UA_CAPACITY_CHANGED, 0x062a09 },
+		{ UA_MODE_CHANGED, 0x062a01 }, { UA_RESERVATIONS_RELEASED, 0x062a04 },
+		{ UA_LUNS_CHANGED, 0x063f0e },
+	};
+	struct world w;
+
+	world_create(&w);
+	for (size_t i = array_size(order); i--;)
+		lu_raise_ua(w.lu, order[i].ua, &w.b);
+	for (size_t i = 0; i < array_size(order); i++)
+		CU_ASSERT_EQUAL(as(&w, &w.a, tur), order[i].sense);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.b, tur), 0);
+	/* Also before an operation code that is not there. */
+	lu_raise_ua(w.lu, UA_MODE_CHANGED, NULL);
+	CU_ASSERT_EQUAL(as(&w, &w.a, (uint8_t[16]){ 0xff }), 0x062a01);
+	CU_ASSERT_EQUAL(as(&w, &w.b, tur), 0x062a01);
+	/* REPORT LUNS is what the last one asks for. */
+	lu_raise_ua(w.lu, UA_LUNS_CHANGED, NULL);
+	CU_ASSERT_EQUAL(as(&w, &w.a, (uint8_t[16]){ CDB_REPORT_LUNS, [9] = 16 }), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+	world_destroy(&w);
+}
+
+static void request_sense_takes_the_condition_as_data(void)
+{
+	static const uint8_t fixed[16] = { CDB_REQUEST_SENSE, 0, 0, 0, 252 };
+	static const uint8_t descriptor[16] = { CDB_REQUEST_SENSE, 1, 0, 0, 252 };
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	lu_raise_ua(w.lu, UA_CAPACITY_CHANGED, NULL);
+	command_run(&w, &c, fixed, DIR_READ, 252, NULL);
+	ASSERT_GOOD(&c);
+	CU_ASSERT_EQUAL(c.in_len, 18);
+	CU_ASSERT_EQUAL(c.in[0], 0x70);
+	CU_ASSERT_EQUAL(c.in[2], 6);
+	CU_ASSERT_EQUAL(get_be(c.in + 12, 2), 0x2a09);
+	command_free(&c);
+	lu_raise_ua(w.lu, UA_CAPACITY_CHANGED, NULL);
+	command_run(&w, &c, descriptor, DIR_READ, 252, NULL);
+	ASSERT_GOOD(&c);
+	CU_ASSERT_EQUAL(c.in_len, 8);
+	CU_ASSERT_EQUAL(get_be(c.in, 4), 0x72062a09);
+	command_free(&c);
+	command_run(&w, &c, fixed, DIR_READ, 252, NULL);
+	CU_ASSERT_EQUAL(c.in[2], 0);
+	command_free(&c);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+	world_destroy(&w);
+}
+
+/* S14, and what passes a reservation. */
+static void reservation_matrix(void)
+{
+	static const struct {
+		uint8_t cdb[16];
+		bool passes;
+	} rows[] = {
+		{ { CDB_INQUIRY, [4] = 36 }, true },
+		{ { CDB_REPORT_LUNS, [9] = 16 }, true },
+		{ { CDB_REQUEST_SENSE, [4] = 18 }, true },
+		{ { CDB_RELEASE_6 }, true },
+		{ { CDB_TEST_UNIT_READY }, false },
+		{ { CDB_MODE_SENSE_6, 0, 0x3f, 0, 255 }, false },
+		{ { CDB_READ_CAPACITY_10 }, false },
+		{ { CDB_SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16, [13] = 32 }, false },
+		{ { CDB_READ_10, [8] = 0 }, false },
+		{ { CDB_WRITE_10, [8] = 0 }, false },
+		{ { CDB_VERIFY_10 }, false },
+		{ { CDB_SYNCHRONIZE_CACHE_10 }, false },
+		{ { CDB_START_STOP_UNIT, [4] = 1 }, false },
+		{ { CDB_UNMAP }, false },
+		{ { CDB_COMPARE_AND_WRITE }, false },
+		{ { CDB_RESERVE_6 }, false },
+	};
+	static const uint8_t reserve[16] = { CDB_RESERVE_6 }, release[16] = { CDB_RELEASE_6 };
+	struct world w;
+
+	world_create(&w);
+	CU_ASSERT_EQUAL(as(&w, &w.a, reserve), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.a, reserve), 0);
+	for (size_t i = 0; i < array_size(rows); i++) {
+		CU_ASSERT_EQUAL(as(&w, &w.b, rows[i].cdb), rows[i].passes ? 0 : UINT32_MAX);
+		if (rows[i].cdb[0] != CDB_RELEASE_6)
+			CU_ASSERT_EQUAL(as(&w, &w.a, rows[i].cdb), 0);
+	}
+	/* The release of who does not hold it did nothing. */
+	CU_ASSERT_EQUAL(as(&w, &w.b, tur), UINT32_MAX);
+	CU_ASSERT_EQUAL(lu_stats(w.lu, 0)->conflicts, 13);
+	CU_ASSERT_EQUAL(as(&w, &w.a, release), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.b, reserve), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), UINT32_MAX);
+	world_destroy(&w);
+}
+
+static void reservations_end_with_the_nexus_and_the_reset(void)
+{
+	static const uint8_t reserve[16] = { CDB_RESERVE_6 };
+	struct nexus n = { 0 };
+	struct world w;
+
+	world_create(&w);
+	n.target = &w.target;
+	nexus_attach(&n);
+	CU_ASSERT_EQUAL(as(&w, &n, tur), SENSE_POWER_ON);
+	CU_ASSERT_EQUAL(as(&w, &n, reserve), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), UINT32_MAX);
+	nexus_detach(&n);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+
+	CU_ASSERT_EQUAL(as(&w, &w.a, reserve), 0);
+	lu_reset(w.lu, &w.a);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.b, tur), SENSE_BUS_DEVICE_RESET);
+	CU_ASSERT_EQUAL(as(&w, &w.b, reserve), 0);
+	world_destroy(&w);
+}
+
+static uint32_t start_stop(struct world *w, uint8_t immed, uint8_t bits)
+{
+	return as(w, &w->a, (uint8_t[16]){ CDB_START_STOP_UNIT, immed, 0, 0, bits });
+}
+
+static void a_stopped_unit_needs_a_start(void)
+{
+	struct cdb read = cdb_rw(CDB_READ_10, 0, 0, 1);
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	CU_ASSERT_EQUAL(start_stop(&w, 0, 0), 0);
+	CU_ASSERT_EQUAL(w.disk.requests, 1);
+	CU_ASSERT_EQUAL(w.disk.log[0].opcode, BS_FLUSH);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), SENSE_NEEDS_START);
+	CU_ASSERT_EQUAL(as(&w, &w.b, read.b), SENSE_NEEDS_START);
+	CU_ASSERT_EQUAL(as(&w, &w.b, (uint8_t[16]){ CDB_INQUIRY, [4] = 36 }), 0);
+	command_run(&w, &c, (uint8_t[16]){ CDB_REQUEST_SENSE, [4] = 18 }, DIR_READ, 18, NULL);
+	CU_ASSERT_EQUAL(c.in[2], 2);
+	CU_ASSERT_EQUAL(get_be(c.in + 12, 2), 0x0402);
+	command_free(&c);
+	CU_ASSERT_EQUAL(start_stop(&w, START_STOP_IMMED, START_STOP_START), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+	/* NO_FLUSH */
+	disk_forget(&w.disk);
+	CU_ASSERT_EQUAL(start_stop(&w, 0, START_STOP_NO_FLUSH), 0);
+	CU_ASSERT_EQUAL(w.disk.requests, 0);
+	lu_reset(w.lu, NULL);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), SENSE_BUS_DEVICE_RESET);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+	/* Eject and power conditions of a medium that stays. */
+	CU_ASSERT_EQUAL(start_stop(&w, 0, START_STOP_LOEJ), SENSE_INVALID_CDB_FIELD);
+	CU_ASSERT_EQUAL(start_stop(&w, 0, 0x30), SENSE_INVALID_CDB_FIELD);
+	/* A flush that fails leaves the unit running. */
+	w.disk.fail[BS_FLUSH] = -EIO;
+	CU_ASSERT_EQUAL(start_stop(&w, 0, 0), SENSE_WRITE_ERROR);
+	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
+	world_destroy(&w);
+}
+
+static void mode_sense_pages(void)
+{
+	static const struct {
+		uint8_t cdb[16];
+		uint32_t sense, len, page_at;
+	} rows[] = {
+		{ { CDB_MODE_SENSE_6, 0, 0x08, 0, 255 }, 0, 4 + 8 + 20, 12 },
+		{ { CDB_MODE_SENSE_6, 8, 0x08, 0, 255 }, 0, 4 + 20, 4 },
+		{ { CDB_MODE_SENSE_6, 0, 0x0a, 0, 255 }, 0, 4 + 8 + 12, 12 },
+		{ { CDB_MODE_SENSE_6, 0, 0x1c, 0, 255 }, 0, 4 + 8 + 12, 12 },
+		{ { CDB_MODE_SENSE_6, 0, 0x3f, 0, 255 }, 0, 4 + 8 + 44, 12 },
+		{ { CDB_MODE_SENSE_6, 0, 0x3f, 0xff, 255 }, 0, 4 + 8 + 44, 12 },
+		{ { CDB_MODE_SENSE_6, 0, 0x88, 0, 255 }, 0, 4 + 8 + 20, 12 },
+		{ { CDB_MODE_SENSE_10, 0, 0x08, [8] = 255 }, 0, 8 + 8 + 20, 16 },
+		{ { CDB_MODE_SENSE_10, 0x10, 0x08, [8] = 255 }, 0, 8 + 16 + 20, 24 },
+		{ { CDB_MODE_SENSE_10, 0x18, 0x08, [8] = 255 }, 0, 8 + 20, 8 },
+		{ { CDB_MODE_SENSE_6, 0, 0xc8, 0, 255 }, SENSE_NO_SAVED_PARAMETERS, 0, 0 },
+		{ { CDB_MODE_SENSE_6, 0, 0x01, 0, 255 }, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ { CDB_MODE_SENSE_6, 0, 0x0a, 1, 255 }, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ { CDB_MODE_SENSE_6, 0, 0x3f, 1, 255 }, SENSE_INVALID_CDB_FIELD, 0, 0 },
+	};
+	struct world w;
+
+	world_create(&w);
+	for (size_t i = 0; i < array_size(rows); i++) {
+		bool ten = rows[i].cdb[0] == CDB_MODE_SENSE_10;
+		struct command c;
+
+		command_run(&w, &c, rows[i].cdb, DIR_READ, 255, NULL);
+		CU_ASSERT_EQUAL(command_sense(&c), rows[i].sense);
+		CU_ASSERT_EQUAL(c.in_len, rows[i].len);
+		if (!rows[i].sense) {
+			uint8_t page = rows[i].cdb[2] & 0x3f;
+
+			CU_ASSERT_EQUAL(get_be(c.in, ten ? 2 : 1), c.in_len - (ten ? 2u : 1u));
+			CU_ASSERT_EQUAL(c.in[ten ? 3 : 2], MODE_DPOFUA);
+			CU_ASSERT_EQUAL(c.in[rows[i].page_at], page == 0x3f ? 0x08 : page);
+			CU_ASSERT_EQUAL(c.in[ten ? 7 : 3], rows[i].page_at - (ten ? 8 : 4));
+		}
+		command_free(&c);
+	}
+	world_destroy(&w);
+}
+
+static void mode_sense_tells_the_truth(void)
+{
+	static const uint8_t caching[16] = { CDB_MODE_SENSE_6, 8, 0x08, 0, 255 };
+	static const uint8_t changeable[16] = { CDB_MODE_SENSE_6, 8, 0x7f, 0, 255 };
+	static const uint8_t longlba[16] = { CDB_MODE_SENSE_10, 0x10, 0x08, [8] = 255 };
+
+	for (int i = 0; i < 4; i++) {
+		struct command c;
+		struct world w;
+
+		world_init(&w, 512);
+		w.disk.bs.limits.volatile_cache = i & 1;
+		w.disk.bs.limits.read_only = i & 2;
+		world_open(&w);
+		command_run(&w, &c, caching, DIR_READ, 255, NULL);
+		CU_ASSERT_EQUAL(c.in[2], (i & 2 ? 0x80 : 0) | 0x10);
+		CU_ASSERT_EQUAL(c.in[4 + 2] & MODE_CACHING_WCE, i & 1 ? MODE_CACHING_WCE : 0);
+		command_free(&c);
+		command_run(&w, &c, changeable, DIR_READ, 255, NULL);
+		for (unsigned int at = 4; at < c.in_len; at += 2u + c.in[at + 1]) {
+			for (unsigned int k = 0; k < c.in[at + 1]; k++)
+				CU_ASSERT_EQUAL(c.in[at + 2 + k], 0);
+		}
+		command_free(&c);
+		command_run(&w, &c, longlba, DIR_READ, 255, NULL);
+		CU_ASSERT_EQUAL(c.in[4], MODE_LONGLBA);
+		CU_ASSERT_EQUAL(get_be(c.in + 8, 8), DISK_BLOCKS);
+		CU_ASSERT_EQUAL(get_be(c.in + 20, 4), 512);
+		command_free(&c);
+		world_destroy(&w);
+	}
+}
+
+static void errno_to_sense(void)
+{
+	static const struct {
+		int res;
+		enum bs_opcode opcode;
+		uint32_t sense;
+	} rows[] = {
+		{ -EIO, BS_READ, 0x031100 },	 { -EIO, BS_WRITE, 0x030c00 },
+		{ -EIO, BS_FLUSH, 0x030c00 },	 { -EIO, BS_UNMAP, 0x030c00 },
+		{ -ENOSPC, BS_WRITE, 0x072707 }, { -EDQUOT, BS_ZERO, 0x072707 },
+		{ -EROFS, BS_WRITE, 0x072700 },	 { -ENODATA, BS_READ, 0x044400 },
+		{ -ENOMEM, BS_READ, 0x0b5503 },	 { -ENXIO, BS_READ, 0x044400 },
+	};
+
+	for (size_t i = 0; i < array_size(rows); i++)
+		CU_ASSERT_EQUAL(sense_of_errno(rows[i].res, rows[i].opcode), rows[i].sense);
+}
+
+UNIT_MAIN(TEST(a_new_nexus_learns_of_power_on_once), TEST(unit_attentions_come_one_by_one),
+	  TEST(request_sense_takes_the_condition_as_data), TEST(reservation_matrix),
+	  TEST(reservations_end_with_the_nexus_and_the_reset), TEST(a_stopped_unit_needs_a_start),
+	  TEST(mode_sense_pages), TEST(mode_sense_tells_the_truth), TEST(errno_to_sense));
