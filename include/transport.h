@@ -4,7 +4,7 @@
  *
  *            session/                     knows RFC 7143, no socket, no RDMA
  *   down:  listen  unlisten  offer_keys  apply_keys  send_pdu  put_data  get_data  cancel_data  close
- *   up:    place  accepted  pdu_received  transfer_done  closed
+ *   up:    place  accepted  pdu_received  protocol_error  transfer_done  stamp  closed
  *            transport/                   tcp/, rdma/, memory.c
  *
  * Unless said otherwise every function runs on the connection's reactor. Every asynchronous
@@ -78,7 +78,7 @@ struct transfer {
 	/* set by the caller */
 	union pdu_header h; /* put: Data-In template: lun, itt, expcmdsn, maxcmdsn, and with
 	                     * with_status also flags (S, O, U), status, statsn, residual.
-	                     * get: R2T template: lun, itt, statsn, expcmdsn, maxcmdsn. */
+	                     * get: R2T template: lun, itt. */
 	void *data; /* len bytes */
 	uint32_t offset; /* Buffer Offset of data in the whole command, bytes */
 	uint32_t len; /* bytes; put: may be 0 only with with_status */
@@ -108,6 +108,9 @@ struct conn_up {
 	void (*protocol_error)(struct conn *conn, const union pdu_header *h,
 			       enum reject_reason reason, bool fatal);
 	void (*transfer_done)(struct conn *conn, struct transfer *t);
+	/* Fills StatSN (the next one, not consumed), ExpCmdSN and MaxCmdSN into an R2T that is about
+	 * to leave: the transport sends R2Ts long after get_data() was called. */
+	void (*stamp)(struct conn *conn, union pdu_header *r2t);
 	/* Last call, once, after every outstanding pdu and transfer has been returned. The callee
 	 * drops its pointer; the transport frees conn. */
 	void (*closed)(struct conn *conn);
@@ -129,6 +132,7 @@ struct conn {
 	                     * lend it memory that others may write (set when a data digest is on) */
 	bool digests; /* header and data digests can be negotiated */
 	bool closing; /* close() was called or the peer is gone: down-calls are still legal */
+	uint64_t bytes_queued; /* given to send_pdu() and put_data() and not yet given back */
 	/* Counters, written by the owner thread. */
 	_Atomic uint64_t bytes_in, bytes_out, pdus_in, pdus_out;
 };

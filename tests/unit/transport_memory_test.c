@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The in-process transport keeps the same promises as a wire. */
+#include "transport/memory.h"
+
+#include "tests/unit/transport_rig.h"
+
+struct counted {
+	struct tx_pdu pdu;
+	unsigned int sent;
+};
+
+static void sent(struct tx_pdu *pdu)
+{
+	container_of(pdu, struct counted, pdu)->sent++;
+}
+
+static struct memory_peer *connect_to(struct rig *rig, const struct conn_params *params)
+{
+	struct memory_peer *peer = memory_connect(rig->r, &rig_up, rig);
+
+	if (!peer)
+		abort();
+	CU_ASSERT_PTR_EQUAL(memory_conn(peer), rig->conn);
+	if (params)
+		conn_apply_keys(rig->conn, params);
+	return peer;
+}
+
+static void end(struct rig *rig, struct memory_peer *peer)
+{
+	memory_disconnect(peer);
+	rig_turn(rig);
+	CU_ASSERT_PTR_NULL(memory_conn(peer));
+	CU_ASSERT_PTR_NULL(memory_receive(peer));
+	memory_free(peer);
+	rig_free_data(rig);
+	rig_destroy(rig);
+}
+
+static void pdus_in_and_out(void)
+{
+	struct rig *rig = rig_create();
+	struct memory_peer *peer = connect_to(rig, NULL);
+	union pdu_header h = { .bhs = { .opcode = OP_LOGIN_REQUEST } };
+	struct counted c = { 0 };
+	struct memory_record *r;
+	char want[100];
+
+	h.bhs.itt = be32_of(3);
+	memory_send(peer, &h, NULL, 0, "hello", 5);
+	snprintf(want, sizeof(want), "pdu 03 itt 3 data 5 %x\n", rig_sum("hello", 5));
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), want);
+	c.pdu.h.bhs.opcode = OP_LOGIN_RESPONSE;
+	c.pdu.data = "answer";
+	c.pdu.data_len = 6;
+	c.pdu.sent = sent;
+	conn_send_pdu(rig->conn, &c.pdu);
+	CU_ASSERT_EQUAL(c.sent, 0);
+	rig_turn(rig);
+	CU_ASSERT_EQUAL(c.sent, 1);
+	r = memory_receive(peer);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT_EQUAL(r->kind, MEMORY_PDU);
+	CU_ASSERT_EQUAL(be24_get(r->h.bhs.dlength), 6);
+	CU_ASSERT_EQUAL(memcmp(r->data, "answer", 6), 0);
+	free(r);
+	end(rig, peer);
+}
+
+static void keep(struct rig *rig, struct pdu *pdu)
+{
+	CU_ASSERT_PTR_NOT_NULL_FATAL(pdu->buf);
+	CU_ASSERT(pdu->buf->size >= 10000);
+	buf_put(rig->r, pdu->buf);
+	pdu->buf = NULL;
+}
+
+static void data_both_ways(void)
+{
+	struct conn_params params = rig_params();
+	struct rig *rig = rig_create();
+	struct memory_peer *peer = connect_to(rig, &params);
+	union pdu_header h = { .scsi_command = { .opcode = OP_SCSI_COMMAND } };
+	struct memory_record *r;
+	struct transfer *t;
+	uint32_t ttt;
+
+	rig->on_pdu = keep;
+	h.scsi_command.edtl = be32_of(10000);
+	memory_send(peer, &h, NULL, 0, "immediate", 9);
+	CU_ASSERT_PTR_NOT_NULL(strstr(rig_log(rig), "data 9"));
+
+	t = rig_transfer(rig, 4, 100, 300000);
+	rig_pattern(t->data, t->len, 1);
+	t->with_status = true;
+	t->h.data_in.statsn = be32_of(9);
+	conn_put_data(rig->conn, t);
+	r = memory_receive(peer);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT_EQUAL(r->kind, MEMORY_DATA_IN);
+	CU_ASSERT_EQUAL(r->h.data_in.flags, PDU_FINAL | DATA_IN_STATUS);
+	CU_ASSERT_EQUAL(be32_get(r->h.data_in.buffer_offset), 100);
+	CU_ASSERT_EQUAL(r->len, 300000);
+	CU_ASSERT_EQUAL(memcmp(r->data, t->data, r->len), 0);
+	free(r);
+	CU_ASSERT_STRING_EQUAL(rig->log, "");
+	rig_turn(rig);
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 4 ok 0\n");
+
+	t = rig_get(rig, 5, 10);
+	r = memory_receive(peer);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT_EQUAL(r->kind, MEMORY_R2T);
+	CU_ASSERT_EQUAL(be32_get(r->h.r2t.desired_len), 10);
+	ttt = be32_get(r->h.r2t.ttt);
+	free(r);
+	CU_ASSERT_FALSE(memory_data_out(peer, 6, ttt, 0, "x", 1, true));
+	CU_ASSERT_FALSE(memory_data_out(peer, 5, TAG_NONE, 0, "x", 1, true));
+	CU_ASSERT(memory_data_out(peer, 5, ttt, 0, "12345", 5, false));
+	CU_ASSERT(memory_data_out(peer, 5, ttt, 5, "67890", 5, true));
+	CU_ASSERT_STRING_EQUAL(rig->log, "");
+	rig_turn(rig);
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 ok 10\n");
+	CU_ASSERT_EQUAL(memcmp(t->data, "1234567890", 10), 0);
+	end(rig, peer);
+}
+
+static void results_of_get_data(void)
+{
+	struct conn_params params = rig_params();
+	struct rig *rig = rig_create();
+	struct memory_peer *peer = connect_to(rig, &params);
+	struct transfer *t;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		t = rig_transfer(rig, i, 0, 10);
+		t->unsolicited = true;
+		conn_get_data(rig->conn, t);
+	}
+	CU_ASSERT_PTR_NULL(memory_receive(peer));
+	CU_ASSERT(memory_data_out(peer, 0, TAG_NONE, 0, "abc", 3, true));
+	CU_ASSERT(memory_data_out(peer, 1, TAG_NONE, 1, "abc", 3, true));
+	CU_ASSERT(memory_data_out(peer, 2, TAG_NONE, 0, "0123456789a", 11, true));
+	rig_turn(rig);
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 0 ok 3\ndone 1 digest 0\ndone 2 short 0\n");
+	rig_get(rig, 7, 10);
+	CU_ASSERT(memory_finish(peer, 7, TRANSFER_UNEXPECTED));
+	CU_ASSERT_FALSE(memory_finish(peer, 7, TRANSFER_OK));
+	t = rig_get(rig, 8, 10);
+	conn_cancel_data(rig->conn, t);
+	conn_cancel_data(rig->conn, t);
+	rig_turn(rig);
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 7 unexpected 0\ndone 8 canceled 0\n");
+	free(memory_receive(peer));
+	free(memory_receive(peer));
+	end(rig, peer);
+}
+
+static void disconnect_returns_everything(void)
+{
+	struct conn_params params = rig_params();
+	struct rig *rig = rig_create();
+	struct memory_peer *peer = connect_to(rig, &params);
+	union pdu_header h = { .bhs = { .opcode = OP_NOP_OUT } };
+	struct counted c = { .pdu = { .sent = sent } };
+
+	rig_get(rig, 5, 10);
+	memory_disconnect(peer);
+	CU_ASSERT(rig->conn->closing);
+	conn_send_pdu(rig->conn, &c.pdu);
+	rig_get(rig, 6, 10);
+	memory_send(peer, &h, NULL, 0, NULL, 0);
+	CU_ASSERT_STRING_EQUAL(rig->log, "");
+	rig_turn(rig);
+	CU_ASSERT_EQUAL(c.sent, 1);
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 6 canceled 0\ndone 5 canceled 0\nclosed\n");
+	free(memory_receive(peer)); /* the R2T from before */
+	end(rig, peer);
+}
+
+UNIT_MAIN(TEST(pdus_in_and_out), TEST(data_both_ways), TEST(results_of_get_data),
+	  TEST(disconnect_returns_everything));

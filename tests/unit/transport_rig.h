@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What the tests of the transports share: a tiny session layer that writes down every up-call as
+ * a line of text, and a peer that composes PDUs as bytes.
+ */
+#ifndef RISER_TESTS_UNIT_TRANSPORT_RIG_H
+#define RISER_TESTS_UNIT_TRANSPORT_RIG_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/slab.h"
+#include "tests/lib/unit.h"
+#include "transport.h"
+#include "transport/tcp/digest.h"
+#include "transport/tcp/test.h"
+
+enum { RIG_LOG = 1 << 16, WIRE_MAX = 4 << 20, RIG_TRANSFERS = 64 };
+
+struct rig {
+	struct slab *slab;
+	struct reactor *r;
+	struct conn *conn; /* NULL after closed() */
+	char log[RIG_LOG];
+	size_t log_len;
+	/* A chance to act in an up-call. */
+	void (*on_pdu)(struct rig *rig, struct pdu *pdu);
+	void (*on_error)(struct rig *rig, bool fatal);
+	void (*on_done)(struct rig *rig, struct transfer *t);
+	unsigned int transfers; /* used of: */
+	struct transfer transfer[RIG_TRANSFERS];
+	unsigned int sent;
+};
+
+struct wire {
+	size_t len;
+	bool header_digest, data_digest;
+	uint8_t b[WIRE_MAX];
+};
+
+/* FNV-1a: tells payloads apart in the log. */
+static inline uint32_t rig_sum(const void *data, size_t len)
+{
+	uint32_t sum = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		sum = (sum ^ ((const uint8_t *)data)[i]) * 16777619u;
+	return sum;
+}
+
+static inline void rig_pattern(void *data, size_t len, uint32_t seed)
+{
+	uint32_t x = seed * 2654435761u + 1;
+
+	for (size_t i = 0; i < len; i++) {
+		x = x * 1664525u + 1013904223u;
+		((uint8_t *)data)[i] = (uint8_t)(x >> 24);
+	}
+}
+
+__attribute__((format(printf, 2, 3))) static inline void rig_note(struct rig *rig, const char *fmt,
+								  ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(rig->log + rig->log_len, RIG_LOG - rig->log_len, fmt, ap);
+	va_end(ap);
+	if (n < 0 || rig->log_len + (size_t)n >= RIG_LOG)
+		abort();
+	rig->log_len += (size_t)n;
+}
+
+/* The log so far, which starts afresh. */
+static inline const char *rig_log(struct rig *rig)
+{
+	static char copy[RIG_LOG];
+
+	memcpy(copy, rig->log, rig->log_len + 1);
+	rig->log_len = 0;
+	rig->log[0] = 0;
+	return copy;
+}
+
+static inline struct reactor *rig_place(void *ctx, const struct sockaddr_storage *peer)
+{
+	(void)peer;
+	return ((struct rig *)ctx)->r;
+}
+
+static inline void rig_accepted(void *ctx, struct conn *conn)
+{
+	struct rig *rig = ctx;
+
+	conn->user = rig;
+	rig->conn = conn;
+}
+
+static inline void rig_pdu_received(struct conn *conn, struct pdu *pdu)
+{
+	struct rig *rig = conn->user;
+
+	rig_note(rig, "pdu %02x itt %x", pdu->h.bhs.opcode & OPCODE_MASK, be32_get(pdu->h.bhs.itt));
+	if (pdu->ahs_len)
+		rig_note(rig, " ahs %u %x", pdu->ahs_len, rig_sum(pdu->ahs, pdu->ahs_len));
+	if (pdu->data_len)
+		rig_note(rig, " data %u", pdu->data_len);
+	if (pdu->data)
+		rig_note(rig, " %x", rig_sum(pdu->data, pdu->data_len));
+	rig_note(rig, "%s%s%s\n", pdu->buf ? " buf" : "", pdu->dropped ? " dropped" : "",
+		 pdu->data_digest_error ? " digest" : "");
+	if (rig->on_pdu)
+		rig->on_pdu(rig, pdu);
+}
+
+static inline void rig_protocol_error(struct conn *conn, const union pdu_header *h,
+				      enum reject_reason reason, bool fatal)
+{
+	struct rig *rig = conn->user;
+
+	rig_note(rig, "error %02x opcode %02x%s\n", (unsigned int)reason,
+		 h->bhs.opcode & OPCODE_MASK, fatal ? " fatal" : "");
+	if (rig->on_error)
+		rig->on_error(rig, fatal);
+}
+
+static inline void rig_transfer_done(struct conn *conn, struct transfer *t)
+{
+	static const char *const results[] = {
+		[TRANSFER_OK] = "ok",
+		[TRANSFER_DIGEST] = "digest",
+		[TRANSFER_UNEXPECTED] = "unexpected",
+		[TRANSFER_SHORT] = "short",
+		[TRANSFER_CANCELED] = "canceled",
+	};
+	struct rig *rig = conn->user;
+
+	rig_note(rig, "done %x %s %u\n", be32_get(t->h.bhs.itt), results[t->result], t->received);
+	if (rig->on_done)
+		rig->on_done(rig, t);
+}
+
+static inline void rig_closed(struct conn *conn)
+{
+	struct rig *rig = conn->user;
+
+	rig_note(rig, "closed\n");
+	rig->conn = NULL;
+}
+
+/* The template's numbers stand. */
+static inline void rig_stamp(struct conn *conn, union pdu_header *r2t)
+{
+	(void)conn;
+	(void)r2t;
+}
+
+static const struct conn_up rig_up = {
+	.place = rig_place,
+	.accepted = rig_accepted,
+	.pdu_received = rig_pdu_received,
+	.protocol_error = rig_protocol_error,
+	.transfer_done = rig_transfer_done,
+	.stamp = rig_stamp,
+	.closed = rig_closed,
+};
+
+/* Negotiated parameters that tests start from. */
+static inline struct conn_params rig_params(void)
+{
+	return (struct conn_params){
+		.initial_r2t = true,
+		.immediate_data = true,
+		.max_recv_dsl = 65536,
+		.max_xmit_dsl = 8192,
+		.max_burst = 32768,
+		.first_burst = 16384,
+		.max_outstanding_r2t = 1,
+	};
+}
+
+static inline struct rig *rig_create(void)
+{
+	struct rig *rig = calloc(1, sizeof(*rig));
+
+	if (!rig || slab_create(8 << 20, &rig->slab) || reactor_create_virtual(rig->slab, &rig->r))
+		abort();
+	return rig;
+}
+
+/* A TCP connection without a socket. */
+static inline struct rig *rig_tcp(const struct conn_params *params)
+{
+	struct rig *rig = rig_create();
+
+	if (!tcp_conn_create_test(rig->r, &rig_up, rig))
+		abort();
+	if (params)
+		conn_apply_keys(rig->conn, params);
+	return rig;
+}
+
+static inline void rig_turn(struct rig *rig)
+{
+	while (reactor_turn(rig->r))
+		;
+}
+
+/* Closes what is open; everything must have come back. */
+static inline void rig_destroy(struct rig *rig)
+{
+	if (rig->conn)
+		conn_close(rig->conn, false);
+	rig_turn(rig);
+	CU_ASSERT_PTR_NULL(rig->conn);
+	CU_ASSERT_EQUAL(slab_in_use(rig->slab), 0);
+	CU_ASSERT_EQUAL(atomic_load(&rig->r->load), 0);
+	reactor_destroy(rig->r);
+	slab_destroy(rig->slab);
+	free(rig);
+}
+
+/* Everything that the target sends, in the order of turns. */
+static inline void rig_drain(struct rig *rig, struct wire *out)
+{
+	size_t n;
+
+	do {
+		rig_turn(rig);
+		n = rig->conn ? tcp_test_output(rig->conn, out->b + out->len, WIRE_MAX - out->len)
+			      : 0;
+		out->len += n;
+	} while (n);
+}
+
+static inline struct transfer *rig_transfer(struct rig *rig, uint32_t itt, uint32_t offset,
+					    uint32_t len)
+{
+	struct transfer *t = &rig->transfer[rig->transfers++];
+
+	if (rig->transfers > RIG_TRANSFERS)
+		abort();
+	memset(t, 0, sizeof(*t));
+	t->h.bhs.itt = be32_of(itt);
+	t->offset = offset;
+	t->len = len;
+	t->data = len ? calloc(1, len) : NULL;
+	return t;
+}
+
+static inline struct transfer *rig_get(struct rig *rig, uint32_t itt, uint32_t len)
+{
+	struct transfer *t = rig_transfer(rig, itt, 0, len);
+
+	conn_get_data(rig->conn, t);
+	return t;
+}
+
+static inline void rig_free_data(struct rig *rig)
+{
+	for (unsigned int i = 0; i < rig->transfers; i++)
+		free(rig->transfer[i].data);
+	rig->transfers = 0;
+}
+
+static inline struct wire *wire_create(void)
+{
+	struct wire *w = malloc(sizeof(*w));
+
+	if (!w)
+		abort();
+	w->len = 0;
+	w->header_digest = w->data_digest = false;
+	return w;
+}
+
+static inline void wire_add(struct wire *w, const void *p, size_t len)
+{
+	if (w->len + len > WIRE_MAX)
+		abort();
+	if (len)
+		memcpy(w->b + w->len, p, len);
+	w->len += len;
+}
+
+static inline void wire_digest(struct wire *w, size_t from)
+{
+	uint8_t digest[DIGEST_LEN];
+
+	digest_put(digest, crc32c_update(CRC32C_INIT, w->b + from, w->len - from));
+	wire_add(w, digest, sizeof(digest));
+}
+
+static inline void wire_pdu(struct wire *w, const union pdu_header *header, const void *ahs,
+			    uint32_t ahs_len, const void *data, uint32_t len)
+{
+	static const uint8_t zero[4];
+	union pdu_header h = *header;
+	size_t from = w->len;
+
+	h.bhs.total_ahs_len = (uint8_t)(ahs_len / 4);
+	h.bhs.dlength = be24_of(len);
+	wire_add(w, &h, BHS_LEN);
+	wire_add(w, ahs, ahs_len);
+	if (w->header_digest)
+		wire_digest(w, from);
+	from = w->len;
+	wire_add(w, data, len);
+	wire_add(w, zero, pdu_padded(len) - len);
+	if (w->data_digest && len)
+		wire_digest(w, from);
+}
+
+/* A PDU that the transport only passes on: payload is the pattern of its itt. */
+static inline void wire_plain(struct wire *w, uint8_t opcode, uint32_t itt, uint32_t len)
+{
+	union pdu_header h = { .bhs = { .opcode = opcode, .flags = PDU_FINAL } };
+	uint8_t *data = calloc(1, len + 1);
+
+	rig_pattern(data, len, itt);
+	h.bhs.itt = be32_of(itt);
+	wire_pdu(w, &h, NULL, 0, data, len);
+	free(data);
+}
+
+static inline void wire_command(struct wire *w, uint32_t itt, uint32_t edtl, uint32_t immediate)
+{
+	union pdu_header h = { .scsi_command = { .opcode = OP_SCSI_COMMAND, .flags = CMD_FINAL } };
+	uint8_t *data = calloc(1, immediate + 1);
+
+	rig_pattern(data, immediate, itt);
+	h.bhs.itt = be32_of(itt);
+	h.scsi_command.edtl = be32_of(edtl);
+	wire_pdu(w, &h, NULL, 0, data, immediate);
+	free(data);
+}
+
+/* Bytes [offset, offset + len) of the pattern of itt. */
+static inline void wire_data_out(struct wire *w, uint32_t itt, uint32_t ttt, uint32_t datasn,
+				 uint32_t offset, uint32_t len, bool final)
+{
+	union pdu_header h = { .data_out = { .opcode = OP_DATA_OUT } };
+	size_t whole = (size_t)(offset & 0xfffff) + len;
+	uint8_t *data = calloc(1, whole + 1);
+
+	rig_pattern(data, whole, itt);
+	h.data_out.flags = final ? PDU_FINAL : 0;
+	h.bhs.itt = be32_of(itt);
+	h.data_out.ttt = be32_of(ttt);
+	h.data_out.datasn = be32_of(datasn);
+	h.data_out.buffer_offset = be32_of(offset);
+	wire_pdu(w, &h, NULL, 0, data + (offset & 0xfffff), len);
+	free(data);
+}
+
+/* Feeds all of it and empties it. */
+static inline void rig_feed(struct rig *rig, struct wire *w)
+{
+	tcp_test_feed(rig->conn, w->b, w->len);
+	w->len = 0;
+}
+
+/* Reads the PDU at *at of what the target sent; false: that was the end. */
+static inline bool wire_read(const struct wire *w, size_t *at, union pdu_header *h,
+			     const uint8_t **data, uint32_t *len)
+{
+	size_t p = *at;
+
+	if (p == w->len)
+		return false;
+	CU_ASSERT_FATAL(p + BHS_LEN <= w->len);
+	memcpy(h, w->b + p, BHS_LEN);
+	p += BHS_LEN;
+	if (w->header_digest) {
+		CU_ASSERT(digest_matches(w->b + p, crc32c_update(CRC32C_INIT, h, BHS_LEN)));
+		p += DIGEST_LEN;
+	}
+	*len = be24_get(h->bhs.dlength);
+	*data = w->b + p;
+	CU_ASSERT_FATAL(p + pdu_padded(*len) <= w->len);
+	p += pdu_padded(*len);
+	if (w->data_digest && *len) {
+		CU_ASSERT(digest_matches(w->b + p,
+					 crc32c_update(CRC32C_INIT, *data, pdu_padded(*len))));
+		p += DIGEST_LEN;
+	}
+	*at = p;
+	return true;
+}
+
+#endif

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The in-process transport: the test is the peer. Down-calls become records that the test reads;
+ * their results come at the end of the turn, as with any transport.
+ */
+#include "transport/memory.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct memory_conn {
+	struct conn base;
+	struct memory_peer *memory;
+	struct work work;
+	struct list sent; /* struct tx_pdu: sent() is due */
+	struct list done; /* struct transfer: transfer_done() is due */
+	struct list gets; /* struct transfer in progress */
+	uint32_t next_ttt;
+	bool dead;
+};
+
+struct memory_peer {
+	struct memory_conn *conn; /* NULL once closed */
+	struct list records;
+};
+
+static struct memory_conn *conn_of(struct conn *conn)
+{
+	return container_of(conn, struct memory_conn, base);
+}
+
+static void defer(struct memory_conn *c)
+{
+	reactor_defer(c->base.reactor, &c->work);
+}
+
+static void record(struct memory_conn *c, enum memory_kind kind, const union pdu_header *h,
+		   const void *data, uint32_t len)
+{
+	struct memory_record *r = malloc(sizeof(*r) + len);
+
+	if (!r)
+		abort(); /* a test that lost an answer proves nothing */
+	r->kind = kind;
+	r->h = *h;
+	r->h.bhs.dlength = be24_of(len);
+	r->len = len;
+	if (len)
+		memcpy(r->data, data, len);
+	list_add_tail(&c->memory->records, &r->node);
+	stat_add(&c->base.pdus_out, 1);
+	stat_add(&c->base.bytes_out, len);
+}
+
+static void finish_later(struct memory_conn *c, struct transfer *t, enum transfer_result result)
+{
+	list_del(&t->node);
+	t->result = result;
+	list_add_tail(&c->done, &t->node);
+	defer(c);
+}
+
+static void end_of_turn(struct work *work)
+{
+	struct memory_conn *c = container_of(work, struct memory_conn, work);
+	struct list *node;
+
+	while ((node = list_pop(&c->sent))) {
+		struct tx_pdu *pdu = list_entry(node, struct tx_pdu, node);
+
+		pdu->sent(pdu);
+	}
+	while ((node = list_pop(&c->done)))
+		c->base.up->transfer_done(&c->base, list_entry(node, struct transfer, node));
+	if (!c->dead)
+		return;
+	if (!list_empty(&c->gets)) {
+		struct list *tmp;
+
+		list_for_each_safe(node, tmp, &c->gets)
+			finish_later(c, list_entry(node, struct transfer, node), TRANSFER_CANCELED);
+	}
+	if (c->work.queued || !list_empty(&c->sent) || !list_empty(&c->done)) {
+		defer(c);
+		return;
+	}
+	c->base.up->closed(&c->base);
+	c->memory->conn = NULL;
+	atomic_fetch_sub_explicit(&c->base.reactor->load, 1, memory_order_relaxed);
+	free(c);
+}
+
+static int no_listen(struct reactor *r, struct portal_address *addr, const struct conn_up *up,
+		     void *ctx, struct listener **out, char *why, size_t why_size)
+{
+	(void)r, (void)addr, (void)up, (void)ctx, (void)out;
+	snprintf(why, why_size, "memory connections are made by memory_connect()");
+	return -EOPNOTSUPP;
+}
+
+static void no_unlisten(struct listener *l)
+{
+	(void)l;
+}
+
+static void offer_keys(struct conn *conn, struct conn_params *can)
+{
+	if (!conn->digests)
+		can->header_digest = can->data_digest = false;
+	if (can->max_recv_dsl > BUF_MAX)
+		can->max_recv_dsl = BUF_MAX;
+}
+
+static void apply_keys(struct conn *conn, const struct conn_params *params)
+{
+	conn->params = *params;
+	conn->params.full_feature = true;
+}
+
+static void send_pdu(struct conn *conn, struct tx_pdu *pdu)
+{
+	struct memory_conn *c = conn_of(conn);
+
+	if (!c->dead)
+		record(c, MEMORY_PDU, &pdu->h, pdu->data, pdu->data_len);
+	list_add_tail(&c->sent, &pdu->node);
+	defer(c);
+}
+
+static void put_data(struct conn *conn, struct transfer *t)
+{
+	struct memory_conn *c = conn_of(conn);
+	union pdu_header h = t->h;
+
+	h.bhs.opcode = OP_DATA_IN;
+	h.data_in.flags = 0;
+	if (t->with_status)
+		h.data_in.flags = t->h.data_in.flags | DATA_IN_STATUS | PDU_FINAL;
+	else if (t->final)
+		h.data_in.flags = PDU_FINAL;
+	h.data_in.ttt = be32_of(TAG_NONE);
+	h.data_in.datasn = be32_of(t->sn++);
+	h.data_in.buffer_offset = be32_of(t->offset);
+	if (!c->dead)
+		record(c, MEMORY_DATA_IN, &h, t->data, t->len);
+	list_init(&t->node);
+	finish_later(c, t, c->dead ? TRANSFER_CANCELED : TRANSFER_OK);
+}
+
+static void get_data(struct conn *conn, struct transfer *t)
+{
+	struct memory_conn *c = conn_of(conn);
+
+	t->received = 0;
+	list_init(&t->node);
+	if (c->base.closing) {
+		finish_later(c, t, TRANSFER_CANCELED);
+		return;
+	}
+	list_add_tail(&c->gets, &t->node);
+	if (t->unsolicited) {
+		t->h.r2t.ttt = be32_of(TAG_NONE);
+		return;
+	}
+	t->h.bhs.opcode = OP_R2T;
+	t->h.bhs.flags = PDU_FINAL;
+	t->h.r2t.ttt = be32_of(c->next_ttt++);
+	t->h.r2t.r2tsn = be32_of(t->sn++);
+	t->h.r2t.buffer_offset = be32_of(t->offset);
+	t->h.r2t.desired_len = be32_of(t->len);
+	c->base.up->stamp(&c->base, &t->h);
+	record(c, MEMORY_R2T, &t->h, NULL, 0);
+}
+
+static struct transfer *find_get(struct memory_conn *c, uint32_t itt)
+{
+	struct list *node;
+
+	list_for_each(node, &c->gets) {
+		struct transfer *t = list_entry(node, struct transfer, node);
+
+		if (be32_get(t->h.bhs.itt) == itt)
+			return t;
+	}
+	return NULL;
+}
+
+static void cancel_data(struct conn *conn, struct transfer *t)
+{
+	struct memory_conn *c = conn_of(conn);
+
+	if (find_get(c, be32_get(t->h.bhs.itt)) == t)
+		finish_later(c, t, TRANSFER_CANCELED);
+}
+
+static void close_conn(struct conn *conn, bool flush)
+{
+	struct memory_conn *c = conn_of(conn);
+
+	(void)flush; /* what was sent is with the peer already */
+	c->base.closing = true;
+	c->dead = true;
+	defer(c);
+}
+
+const struct transport_ops memory_transport = {
+	.name = "memory",
+	.listen = no_listen,
+	.unlisten = no_unlisten,
+	.offer_keys = offer_keys,
+	.apply_keys = apply_keys,
+	.send_pdu = send_pdu,
+	.put_data = put_data,
+	.get_data = get_data,
+	.cancel_data = cancel_data,
+	.close = close_conn,
+};
+
+struct memory_peer *memory_connect(struct reactor *r, const struct conn_up *up, void *ctx)
+{
+	struct memory_peer *peer = calloc(1, sizeof(*peer));
+	struct memory_conn *c = calloc(1, sizeof(*c));
+
+	if (!peer || !c) {
+		free(peer);
+		free(c);
+		return NULL;
+	}
+	list_init(&peer->records);
+	peer->conn = c;
+	c->memory = peer;
+	c->base.ops = &memory_transport;
+	c->base.up = up;
+	c->base.reactor = r;
+	c->base.params.max_recv_dsl = c->base.params.max_xmit_dsl = LOGIN_DATA_MAX;
+	c->work.fn = end_of_turn;
+	list_init(&c->sent);
+	list_init(&c->done);
+	list_init(&c->gets);
+	/* Looks like a loopback peer to what prints or compares addresses. */
+	c->base.peer.ss_family = c->base.local.ss_family = AF_INET;
+	((struct sockaddr_in *)&c->base.peer)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	((struct sockaddr_in *)&c->base.local)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	((struct sockaddr_in *)&c->base.local)->sin_port = htons(ISCSI_PORT);
+	snprintf(c->base.peer_name, sizeof(c->base.peer_name), "127.0.0.1:0");
+	snprintf(c->base.local_name, sizeof(c->base.local_name), "127.0.0.1:%d", ISCSI_PORT);
+	atomic_fetch_add_explicit(&r->load, 1, memory_order_relaxed);
+	up->accepted(ctx, &c->base);
+	return peer;
+}
+
+struct conn *memory_conn(const struct memory_peer *peer)
+{
+	return peer->conn ? &peer->conn->base : NULL;
+}
+
+void memory_send(struct memory_peer *peer, const union pdu_header *h, const void *ahs,
+		 uint32_t ahs_len, const void *data, uint32_t len)
+{
+	struct memory_conn *c = peer->conn;
+	struct pdu pdu = { .h = *h, .ahs_len = ahs_len, .data_len = len };
+	struct buf *buf = NULL;
+
+	if (!c || c->base.closing)
+		return;
+	assert(ahs_len <= AHS_MAX && ahs_len % 4 == 0 && pdu_opcode(&h->bhs) != OP_DATA_OUT);
+	assert(len <= c->base.params.max_recv_dsl);
+	pdu.h.bhs.total_ahs_len = (uint8_t)(ahs_len / 4);
+	pdu.h.bhs.dlength = be24_of(len);
+	if (ahs_len)
+		memcpy(pdu.ahs, ahs, ahs_len);
+	if (len && pdu_opcode(&h->bhs) == OP_SCSI_COMMAND) {
+		uint32_t size = be32_get(h->scsi_command.edtl);
+
+		size = size > BUF_MAX ? BUF_MAX : size;
+		buf = buf_get(c->base.reactor, size > len ? size : len);
+		if (buf)
+			memcpy(buf->data, data, len);
+		pdu.dropped = !buf;
+		pdu.data = buf ? buf->data : NULL;
+		pdu.buf = buf;
+	} else if (len) {
+		pdu.data = data;
+	}
+	stat_add(&c->base.pdus_in, 1);
+	stat_add(&c->base.bytes_in, BHS_LEN + ahs_len + len);
+	c->base.up->pdu_received(&c->base, &pdu);
+	buf_put(c->base.reactor, pdu.buf);
+}
+
+bool memory_data_out(struct memory_peer *peer, uint32_t itt, uint32_t ttt, uint32_t offset,
+		     const void *data, uint32_t len, bool final)
+{
+	struct memory_conn *c = peer->conn;
+	struct transfer *t = c ? find_get(c, itt) : NULL;
+	enum transfer_result result = TRANSFER_OK;
+
+	if (!t || be32_get(t->h.r2t.ttt) != ttt)
+		return false;
+	if (offset != t->offset + t->received)
+		result = TRANSFER_DIGEST;
+	else if (len > t->len - t->received)
+		result = TRANSFER_SHORT;
+	if (result == TRANSFER_OK) {
+		if (len)
+			memcpy((uint8_t *)t->data + t->received, data, len);
+		t->received += len;
+		if (!t->unsolicited && final != (t->received == t->len))
+			result = TRANSFER_SHORT;
+	}
+	stat_add(&c->base.bytes_in, len);
+	if (final || result != TRANSFER_OK)
+		finish_later(c, t, result);
+	return true;
+}
+
+bool memory_finish(struct memory_peer *peer, uint32_t itt, enum transfer_result result)
+{
+	struct transfer *t = peer->conn ? find_get(peer->conn, itt) : NULL;
+
+	if (t)
+		finish_later(peer->conn, t, result);
+	return t != NULL;
+}
+
+struct memory_record *memory_receive(struct memory_peer *peer)
+{
+	struct list *node = list_pop(&peer->records);
+
+	return node ? list_entry(node, struct memory_record, node) : NULL;
+}
+
+void memory_disconnect(struct memory_peer *peer)
+{
+	if (peer->conn)
+		close_conn(&peer->conn->base, false);
+}
+
+void memory_free(struct memory_peer *peer)
+{
+	struct list *node;
+
+	if (!peer)
+		return;
+	assert(!peer->conn);
+	while ((node = list_pop(&peer->records)))
+		free(list_entry(node, struct memory_record, node));
+	free(peer);
+}

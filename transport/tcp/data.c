@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Data from the initiator: get_data() becomes R2Ts, and every Data-Out is held against the burst
+ * it says it belongs to (RFC 7143 11.7 and 11.8) before a pointer is made of its numbers. A task
+ * whose data is spoilt drains what was asked for and then finishes with the first failure.
+ */
+#include "tcp.h"
+
+#include <string.h>
+
+static struct get **bucket(struct tcp_conn *c, uint32_t itt)
+{
+	return &c->gets[(itt ^ itt >> 16) % GET_BUCKETS];
+}
+
+static struct get *find(struct tcp_conn *c, uint32_t itt)
+{
+	struct get *g = *bucket(c, itt);
+
+	while (g && g->itt != itt)
+		g = g->next;
+	return g;
+}
+
+/* Takes g apart. Nothing in the kernel may know t's data any more. */
+static struct transfer *detach(struct tcp_conn *c, struct get *g, enum transfer_result result)
+{
+	struct transfer *t = g->t;
+	struct get **at = bucket(c, g->itt);
+
+	while (*at != g)
+		at = &(*at)->next;
+	*at = g->next;
+	list_del(&t->node); /* R2Ts still to be sent */
+	if (c->rx.get == g)
+		c->rx.get = NULL;
+	t->result = result;
+	pool_put(&c->shard->gets, g);
+	return t;
+}
+
+/* From inside down-calls: transfer_done() comes at the end of the turn. */
+static void finish_later(struct tcp_conn *c, struct get *g, enum transfer_result result)
+{
+	struct transfer *t = detach(c, g, result);
+
+	list_add_tail(&c->finished, &t->node);
+	tcp_conn_defer(c);
+}
+
+static void finish_now(struct tcp_conn *c, struct get *g)
+{
+	struct transfer *t = detach(c, g, g->result);
+
+	c->base.up->transfer_done(&c->base, t);
+}
+
+static void fail(struct get *g, enum transfer_result result)
+{
+	if (g->result == TRANSFER_OK)
+		g->result = result;
+	list_del(&g->t->node); /* asks for nothing more */
+}
+
+bool tcp_r2t_due(struct tcp_conn *c, const struct transfer *t)
+{
+	const struct get *g = find(c, be32_get(t->h.bhs.itt));
+
+	return g->asked < t->len && g->outstanding < c->base.params.max_outstanding_r2t &&
+	       g->outstanding < R2T_MAX;
+}
+
+bool tcp_next_r2t(struct tcp_conn *c, struct transfer *t, struct bhs_r2t *r2t)
+{
+	struct get *g = find(c, be32_get(t->h.bhs.itt));
+	uint32_t len = t->len - g->asked, slot = 0;
+	struct burst *b;
+
+	if (!tcp_r2t_due(c, t))
+		return false;
+	if (len > c->base.params.max_burst)
+		len = c->base.params.max_burst;
+	while (g->burst[slot].ttt != TAG_NONE)
+		slot++;
+	b = &g->burst[slot];
+	/* The slot stands in the tag, the rest makes it one that was not used for long. */
+	b->ttt = c->next_ttt++ << 4 | slot;
+	if (b->ttt == TAG_NONE)
+		b->ttt = c->next_ttt++ << 4 | slot;
+	b->offset = t->offset + g->asked;
+	b->len = len;
+	b->got = b->datasn = 0;
+	b->result = TRANSFER_OK;
+	g->asked += len;
+	g->outstanding++;
+	r2t->flags = PDU_FINAL;
+	r2t->ttt = be32_of(b->ttt);
+	r2t->r2tsn = be32_of(t->sn++);
+	r2t->buffer_offset = be32_of(b->offset);
+	r2t->desired_len = be32_of(len);
+	return true;
+}
+
+/* Which burst a Data-Out answers; NULL: none of this transfer. */
+static struct burst *burst_of(struct get *g, uint32_t ttt)
+{
+	struct burst *b = g->t->unsolicited ? &g->burst[0] : &g->burst[ttt % R2T_MAX];
+
+	if (b->ttt != ttt || (ttt == TAG_NONE) != g->t->unsolicited)
+		return NULL;
+	return b;
+}
+
+static void protocol_error(struct tcp_conn *c, enum reject_reason reason, bool fatal)
+{
+	if (fatal)
+		c->rx.stopped = true;
+	c->base.up->protocol_error(&c->base, &c->rx.pdu.h, reason, fatal);
+}
+
+/* Data-Out that none of the task's bursts is waiting for. */
+static void not_asked_for(struct tcp_conn *c, struct get *g, uint32_t ttt)
+{
+	if (ttt != TAG_NONE) {
+		protocol_error(c, REJECT_INVALID_PDU_FIELD, false);
+		return;
+	}
+	fail(g, TRANSFER_UNEXPECTED);
+	c->rx.get = g;
+}
+
+void tcp_data_out_begin(struct tcp_conn *c)
+{
+	const struct bhs_data_out *h = &c->rx.pdu.h.data_out;
+	struct tcp_rx *rx = &c->rx;
+	uint32_t offset = be32_get(h->buffer_offset), ttt = be32_get(h->ttt);
+	uint64_t end = (uint64_t)offset + rx->pdu.data_len;
+	struct get *g = find(c, be32_get(h->itt));
+	struct burst *b;
+
+	rx->get = NULL;
+	rx->burst = NULL;
+	if (!g || g->canceled) {
+		/* Legal after an abort, and not worth an answer otherwise. */
+		c->data_out_dropped++;
+		return;
+	}
+	b = burst_of(g, ttt);
+	if (!b) {
+		not_asked_for(c, g, ttt);
+		return;
+	}
+	/* Data beyond an R2T is an attack or a lost mind; beyond the unsolicited limit it is
+	 * what the session has sense data for, as long as the numbers do not wrap. */
+	if (end > (g->t->unsolicited ? UINT32_MAX : (uint64_t)b->offset + b->len)) {
+		protocol_error(c, REJECT_INVALID_PDU_FIELD, true);
+		return;
+	}
+	rx->get = g;
+	rx->burst = b;
+	if (b->result != TRANSFER_OK)
+		return;
+	if (end > (uint64_t)b->offset + b->len)
+		b->result = TRANSFER_SHORT;
+	else if (be32_get(h->datasn) != b->datasn || offset != b->offset + b->got)
+		b->result = TRANSFER_DIGEST; /* a PDU got lost on the way */
+	else if (rx->pdu.data_len)
+		rx->land = (uint8_t *)g->t->data + (offset - g->t->offset);
+}
+
+static void burst_done(struct tcp_conn *c, struct get *g, struct burst *b)
+{
+	struct transfer *t = g->t;
+
+	b->ttt = TAG_NONE;
+	g->outstanding--;
+	if (b->offset == t->offset + t->received)
+		t->received += b->got;
+	if (b->result != TRANSFER_OK)
+		fail(g, b->result);
+	if (g->result == TRANSFER_OK && !t->unsolicited && g->asked < t->len) {
+		if (list_empty(&t->node)) {
+			list_add_tail(&c->tx.queue, &t->node);
+			tcp_conn_defer(c);
+		}
+	} else if (!g->outstanding) {
+		if (g->result == TRANSFER_OK && !t->unsolicited)
+			t->received = t->len; /* whatever the order of the bursts */
+		finish_now(c, g);
+	}
+}
+
+void tcp_data_out_end(struct tcp_conn *c, bool digest_ok)
+{
+	const struct bhs_data_out *h = &c->rx.pdu.h.data_out;
+	uint32_t len = c->rx.pdu.data_len;
+	bool last = h->flags & PDU_FINAL;
+	struct burst *b = c->rx.burst;
+	struct get *g = c->rx.get;
+	bool full;
+
+	if (!g)
+		return;
+	if (!b) {
+		c->rx.get = NULL;
+		if (!g->outstanding)
+			finish_now(c, g);
+		return;
+	}
+	if (b->result == TRANSFER_OK && digest_ok) {
+		b->got += len;
+		b->datasn++;
+	} else if (b->result == TRANSFER_OK) {
+		b->result = TRANSFER_DIGEST;
+		protocol_error(c, REJECT_DATA_DIGEST, false);
+		if (c->rx.get != g)
+			return; /* the callee canceled it */
+	}
+	c->rx.get = NULL;
+	full = !g->t->unsolicited && be32_get(h->buffer_offset) + len == b->offset + b->len;
+	if (b->result == TRANSFER_OK && !g->t->unsolicited && last != full)
+		b->result = TRANSFER_SHORT;
+	if (last || full)
+		burst_done(c, g, b);
+}
+
+void tcp_get_data(struct conn *conn, struct transfer *t)
+{
+	struct tcp_conn *c = tcp_conn_of(conn);
+	uint32_t itt = be32_get(t->h.bhs.itt);
+	struct get *g = NULL;
+
+	assert(!find(c, itt) || find(c, itt)->canceled);
+	t->received = 0;
+	list_init(&t->node);
+	if (c->state == TCP_OPEN) {
+		g = pool_get(&c->shard->gets);
+		if (!g)
+			tcp_conn_fail(c, "out of memory");
+	}
+	if (!g) {
+		t->result = TRANSFER_CANCELED;
+		list_add_tail(&c->finished, &t->node);
+		tcp_conn_defer(c);
+		return;
+	}
+	memset(g, 0, sizeof(*g));
+	g->t = t;
+	g->itt = itt;
+	for (uint32_t i = 0; i < R2T_MAX; i++)
+		g->burst[i].ttt = TAG_NONE;
+	g->next = *bucket(c, itt);
+	*bucket(c, itt) = g;
+	if (t->unsolicited) {
+		g->burst[0].offset = t->offset;
+		g->burst[0].len = t->len;
+		g->outstanding = 1;
+		return;
+	}
+	t->h.bhs.opcode = OP_R2T;
+	list_add_tail(&c->tx.queue, &t->node);
+	tcp_conn_defer(c);
+}
+
+static void cancel(struct tcp_conn *c, struct get *g)
+{
+	struct tcp_rx *rx = &c->rx;
+
+	if (g->canceled)
+		return;
+	if (rx->get == g && rx->land && rx->land_left && rx->armed) {
+		/* The kernel may be writing to the buffer at this moment. */
+		g->canceled = true;
+		list_del(&g->t->node);
+		reactor_cancel(c->base.reactor, &rx->op);
+		return;
+	}
+	if (rx->get == g) {
+		rx->land = NULL;
+		rx->check = false;
+	}
+	finish_later(c, g, TRANSFER_CANCELED);
+}
+
+void tcp_cancel_data(struct conn *conn, struct transfer *t)
+{
+	struct tcp_conn *c = tcp_conn_of(conn);
+	struct get *g = find(c, be32_get(t->h.bhs.itt));
+
+	/* Not there: its transfer_done() is already on the way. */
+	if (g && g->t == t)
+		cancel(c, g);
+}
+
+void tcp_data_let_go(struct tcp_conn *c)
+{
+	struct tcp_rx *rx = &c->rx;
+	struct get *g = rx->get;
+
+	if (!g || !g->canceled)
+		return;
+	rx->land = NULL;
+	rx->check = false;
+	finish_later(c, g, TRANSFER_CANCELED);
+}
+
+void tcp_data_cancel_all(struct tcp_conn *c)
+{
+	for (uint32_t i = 0; i < GET_BUCKETS; i++) {
+		struct get *g = c->gets[i], *next;
+
+		for (; g; g = next) {
+			next = g->next;
+			cancel(c, g);
+		}
+	}
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * iSCSI over TCP: what the files of this folder share.
+ *
+ *   listen.c  a portal: accepts, chooses the reactor, hands the socket over
+ *   conn.c    life of a connection from its creation to closed()
+ *   rx.c      bytes -> PDUs; payload lands where it belongs
+ *   data.c    get_data(): R2Ts, and the rules every Data-Out is measured by
+ *   tx.c      PDUs, Data-In and R2Ts -> one sendmsg in flight
+ *   test.c    the same without a socket
+ *
+ * Everything of a connection belongs to its reactor's thread.
+ */
+#ifndef RISER_TRANSPORT_TCP_TCP_H
+#define RISER_TRANSPORT_TCP_TCP_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "core/pool.h"
+#include "transport.h"
+
+enum {
+	STREAM_SIZE = 16 * 1024, /* bytes received ahead of the parser */
+	STREAM_AHEAD = 1024, /* of these: how much while a large payload lands */
+	STREAM_AHEAD_FROM = 8 * 1024, /* what counts as large */
+	GET_BUCKETS = 64,
+	R2T_MAX = 16, /* R2Ts in flight of one command */
+	BATCH_IOVS = 384, /* 128 Data-In PDUs of one segment each go in one send */
+	BATCH_BYTES = 1 << 20,
+	BATCH_TEXT = 20 * 1024, /* headers, digests, padding, small payloads */
+	INLINE_MAX = 128, /* payload up to here is copied behind its header */
+	FLUSH_SECONDS = 2, /* how long a peer may take to read our last words */
+};
+
+/* One burst: the answer to one R2T, or the unsolicited sequence. */
+struct burst {
+	uint32_t ttt; /* TAG_NONE: no burst (or the unsolicited one) */
+	uint32_t offset, len; /* Buffer Offset of the whole command, bytes */
+	uint32_t got; /* bytes that landed, contiguous from offset */
+	uint32_t datasn; /* next one expected */
+	enum transfer_result result;
+};
+
+/* A get_data() in progress. */
+struct get {
+	struct get *next; /* same bucket */
+	struct transfer *t;
+	uint32_t itt;
+	uint32_t asked; /* bytes covered by R2Ts so far */
+	uint8_t outstanding; /* bursts in flight */
+	bool canceled; /* waits for the kernel to let go of the buffer */
+	enum transfer_result result; /* first failure of any burst */
+	struct burst burst[R2T_MAX];
+};
+
+enum rx_state {
+	RX_HEADER, /* BHS, AHS, header digest: complete in the stream before it is looked at */
+	RX_WHOLE, /* small data segment with trailer: likewise */
+	RX_DATA, /* data segment goes to `land`, or nowhere */
+	RX_TRAILER, /* padding and data digest */
+};
+
+struct tcp_rx {
+	enum rx_state state;
+	bool armed; /* a receive is in flight: the kernel may write to stream and land */
+	bool stopped; /* nothing is parsed any more */
+	bool drained; /* the last receive found less than it had room for */
+	bool eof;
+	uint32_t offered; /* bytes the receive in flight has room for */
+	uint32_t start, end; /* unparsed bytes of the stream */
+	uint8_t *land; /* where the rest of the data segment goes; NULL: thrown away */
+	uint32_t land_left; /* bytes of the data segment still to come */
+	uint32_t crc; /* of what landed */
+	uint8_t trailer; /* bytes of padding and data digest */
+	bool check; /* the data digest is to be verified */
+	bool delivered; /* the session has seen this PDU, its data is thrown away */
+	struct buf *buf; /* data of the PDU under way that is not a Data-Out */
+	struct get *get; /* Data-Out under way: whose, NULL: nobody's */
+	struct burst *burst; /* and of which burst, NULL: of none */
+	struct pdu pdu;
+	struct io_op op;
+	struct iovec iov[2];
+	struct msghdr msg;
+};
+
+/* What one sendmsg carries. Lives from the first PDU put in to the last byte sent. */
+struct tx_batch {
+	struct msghdr msg; /* moves forward over partial sends */
+	uint32_t iovs, text_used; /* of iov, of text */
+	uint32_t bytes, pdus;
+	struct list items; /* struct tx_item that are complete in this batch */
+	struct iovec iov[BATCH_IOVS];
+	uint8_t text[BATCH_TEXT];
+};
+
+/* What struct tx_pdu and struct transfer have in common; the opcode tells which it is. */
+struct tx_item {
+	struct list node;
+	union pdu_header h;
+};
+static_assert(offsetof(struct tx_item, node) == offsetof(struct tx_pdu, node) &&
+		      offsetof(struct tx_item, h) == offsetof(struct tx_pdu, h) &&
+		      offsetof(struct tx_item, node) == offsetof(struct transfer, node) &&
+		      offsetof(struct tx_item, h) == offsetof(struct transfer, h),
+	      "queue items start alike");
+
+struct tcp_tx {
+	struct list queue; /* struct tx_item */
+	uint32_t head_done; /* bytes of the transfer at the head of the queue already sent */
+	uint32_t plain; /* items at the head that go out as in the login phase */
+	struct tx_batch *batch; /* in flight */
+	struct list starved; /* on the shard's list: no batch to be had */
+	struct io_op op;
+};
+
+/* What the connections of one reactor share. */
+struct tcp_shard {
+	struct reactor *reactor;
+	unsigned int users;
+	struct tcp_shard *next;
+	struct pool batches, gets;
+	struct list starved; /* struct tcp_tx waiting for a batch */
+};
+
+enum tcp_state {
+	TCP_OPEN,
+	TCP_FLUSHING, /* close(flush): sends what is queued, discards what comes in */
+	TCP_LINGERING, /* all sent and FIN is out: a reset now could eat the last words */
+	TCP_DEAD, /* returns everything, then closed() */
+};
+
+struct tcp_conn {
+	struct conn base;
+	enum tcp_state state;
+	int fd; /* -1: no socket, driven by test.c */
+	struct tcp_shard *shard;
+	uint32_t next_ttt;
+	uint64_t data_out_dropped; /* PDUs for commands that nobody knows any more */
+	struct work work; /* end of the turn: results, sending, the steps of closing */
+	struct list finished; /* struct transfer: transfer_done() is due */
+	struct timer flush_timer;
+	struct get *gets[GET_BUCKETS]; /* by ITT */
+	struct tcp_tx tx;
+	struct tcp_rx rx;
+	uint8_t stream[STREAM_SIZE];
+};
+
+static inline struct tcp_conn *tcp_conn_of(struct conn *conn)
+{
+	return container_of(conn, struct tcp_conn, base);
+}
+
+/* conn.c */
+
+/* The connections of a reactor, for placement. [any thread] */
+static inline void tcp_load_add(struct reactor *r)
+{
+	atomic_fetch_add_explicit(&r->load, 1, memory_order_relaxed);
+}
+
+static inline void tcp_load_sub(struct reactor *r)
+{
+	atomic_fetch_sub_explicit(&r->load, 1, memory_order_relaxed);
+}
+
+/* Takes fd (-1: none) and the caller's tcp_load_add(). NULL: out of memory, both are given back. */
+struct tcp_conn *tcp_conn_create(struct reactor *r, int fd, const struct conn_up *up);
+/* accepted() and the first receive. */
+void tcp_conn_start(struct tcp_conn *c, void *ctx);
+/* The connection is of no use any more: tears it down at the end of the turn. */
+void tcp_conn_fail(struct tcp_conn *c, const char *why);
+void tcp_close(struct conn *conn, bool flush);
+/* conn.c's part of a turn's end is due. */
+static inline void tcp_conn_defer(struct tcp_conn *c)
+{
+	if (!c->work.queued)
+		reactor_defer(c->base.reactor, &c->work);
+}
+
+/* rx.c */
+
+/* Starts a receive unless one is in flight or nothing shall be read. */
+void tcp_rx_arm(struct tcp_conn *c);
+/* From here on what comes in is thrown away; what the receive in flight still brings, too. */
+void tcp_rx_discard(struct tcp_conn *c);
+/* Where the next received bytes go; returns the number of iovecs. */
+unsigned int tcp_rx_iov(struct tcp_conn *c, struct iovec iov[2]);
+/* n bytes have come to where tcp_rx_iov() said: parses. */
+void tcp_rx_received(struct tcp_conn *c, uint32_t n);
+void tcp_rx_init(struct tcp_conn *c);
+
+/* data.c: Data-Out under way is c->rx.pdu. */
+
+/* Sets rx->get, burst and land. */
+void tcp_data_out_begin(struct tcp_conn *c);
+void tcp_data_out_end(struct tcp_conn *c, bool digest_ok);
+void tcp_get_data(struct conn *conn, struct transfer *t);
+void tcp_cancel_data(struct conn *conn, struct transfer *t);
+/* A cancel_data() that waited for the receive in flight: it is not any more. */
+void tcp_data_let_go(struct tcp_conn *c);
+/* Cancels every transfer in progress. */
+void tcp_data_cancel_all(struct tcp_conn *c);
+/* Fills in the next R2T of a transfer on the send queue; false: none is due. */
+bool tcp_next_r2t(struct tcp_conn *c, struct transfer *t, struct bhs_r2t *r2t);
+bool tcp_r2t_due(struct tcp_conn *c, const struct transfer *t);
+
+/* tx.c */
+
+void tcp_send_pdu(struct conn *conn, struct tx_pdu *pdu);
+void tcp_put_data(struct conn *conn, struct transfer *t);
+/* Sends what is queued unless a send is in flight. */
+void tcp_tx_flush(struct tcp_conn *c);
+/* n bytes of the batch in flight were sent, or -errno. */
+void tcp_tx_sent(struct tcp_conn *c, int res);
+/* The connection died and no send is in flight: gives everything back. */
+void tcp_tx_return(struct tcp_conn *c);
+void tcp_tx_init(struct tcp_conn *c);
+
+#endif
