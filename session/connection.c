@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Connections: the transport's up-calls, the state of RFC 7143 8.1, dispatch by opcode, and the
+ * two timers (login deadline, keep-alive).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "session/internal.h"
+
+static struct log_limit peer_limit = LOG_LIMIT(10);
+
+static void tick(struct timer *t);
+
+static uint64_t tick_interval(const struct server_limits *l)
+{
+	uint64_t s = l->data_timeout_s;
+
+	if (l->nop_interval_s && l->nop_interval_s < s)
+		s = l->nop_interval_s;
+	return s * NSEC_PER_SEC / 2;
+}
+
+static void left_login(struct iconn *ic)
+{
+	if (!list_empty(&ic->login_node)) {
+		list_del(&ic->login_node);
+		ic->rs->unauthenticated_count--;
+	}
+}
+
+/* Idempotent. The session dies with its connection (ERL 0). */
+void iconn_close(struct iconn *ic, bool flush)
+{
+	if (ic->state != CONN_IN_LOGOUT)
+		ic->state = CONN_CLEANUP;
+	conn_close(ic->conn, flush);
+}
+
+static struct reactor *place(void *ctx, const struct sockaddr_storage *peer)
+{
+	static struct log_limit limit = LOG_LIMIT(5);
+	struct server *s = ctx;
+	struct reactor *best = NULL;
+
+	(void)peer;
+	if (s->stopping)
+		return NULL;
+	if (s->connections >= s->cfg.limits.max_connections) {
+		log_write_limited(&limit, LOG_LEVEL_WARN,
+				  "connection refused: %u connections are the limit",
+				  s->cfg.limits.max_connections);
+		return NULL;
+	}
+	for (unsigned int i = 0; i < s->cfg.reactor_count; i++) {
+		struct reactor *r = s->cfg.reactors[i];
+
+		if (!best || r->load < best->load)
+			best = r;
+	}
+	return best;
+}
+
+static void login_deadline(struct timer *t)
+{
+	struct iconn *ic = container_of(t, struct iconn, timer);
+
+	log_write_limited(&peer_limit, LOG_LEVEL_WARN, "%s: login not finished in %u s, closing",
+			  ic->conn->peer_name, ic->rs->server->cfg.limits.login_timeout_s);
+	iconn_close(ic, false);
+}
+
+/* Newcomers push out the connection that has been longest without a login: an attacker who opens
+ * connections cannot lock out initiators that log in at once. */
+static void evict_oldest(struct reactor_state *rs)
+{
+	struct server *s = rs->server;
+	uint32_t share = s->cfg.limits.max_unauthenticated / s->cfg.reactor_count;
+	struct iconn *oldest;
+
+	if (rs->unauthenticated_count <= (share ? share : 1))
+		return;
+	oldest = list_entry(rs->unauthenticated.next, struct iconn, login_node);
+	log_write_limited(&peer_limit, LOG_LEVEL_WARN,
+			  "%s: too many connections without a login, closing the oldest",
+			  oldest->conn->peer_name);
+	left_login(oldest);
+	iconn_close(oldest, false);
+}
+
+static void accepted(void *ctx, struct conn *conn)
+{
+	struct server *s = ctx;
+	struct reactor_state *rs = reactor_state_of(s, conn->reactor);
+	struct iconn *ic = calloc(1, sizeof(*ic));
+
+	conn->user = ic;
+	if (!ic) {
+		conn_close(conn, false);
+		return;
+	}
+	ic->conn = conn;
+	ic->rs = rs;
+	ic->timer.fn = login_deadline;
+	ic->reinstate_work.fn = iconn_reinstated;
+	list_init(&ic->reinstate_node);
+	list_add_tail(&rs->connections, &ic->node);
+	list_add_tail(&rs->unauthenticated, &ic->login_node);
+	rs->unauthenticated_count++;
+	s->connections++;
+	if (rs->draining) {
+		iconn_close(ic, false);
+		return;
+	}
+	timer_arm(rs->reactor, &ic->timer, s->cfg.limits.login_timeout_s * NSEC_PER_SEC);
+	evict_oldest(rs);
+}
+
+/* Full feature phase begins: from the login deadline to the keep-alive tick. */
+static void check_phase(struct iconn *ic)
+{
+	if (ic->state != CONN_LOGGED_IN || list_empty(&ic->login_node))
+		return;
+	left_login(ic);
+	ic->timer.fn = tick;
+	ic->last_heard = reactor_now(ic->rs->reactor);
+	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(&ic->rs->server->cfg.limits));
+}
+
+/* PDUs that may not carry data or an AHS, and that only an initiator may send. */
+static bool check_format(struct iconn *ic, struct pdu *pdu)
+{
+	uint8_t op = pdu_opcode(&pdu->h.bhs);
+	bool no_data = op == OP_TMF_REQUEST || op == OP_LOGOUT_REQUEST || op == OP_SNACK;
+
+	if (op >= OP_NOP_IN || (pdu->ahs_len && op != OP_SCSI_COMMAND)) {
+		log_write_limited(&peer_limit, LOG_LEVEL_WARN,
+				  "%s: protocol error, opcode 0x%02x%s, closing",
+				  ic->conn->peer_name, op, pdu->ahs_len ? " with an AHS" : "");
+		iconn_close(ic, false);
+		return false;
+	}
+	if (no_data && pdu->data_len) {
+		send_reject(ic, &pdu->h, REJECT_INVALID_PDU_FIELD);
+		iconn_close(ic, true);
+		return false;
+	}
+	return true;
+}
+
+static bool known_opcode(uint8_t op)
+{
+	return op <= OP_LOGOUT_REQUEST || op == OP_SNACK;
+}
+
+/* A request whose turn in CmdSN order has come (or that is immediate). */
+void iconn_dispatch(struct iconn *ic, struct pdu *pdu)
+{
+	switch (pdu_opcode(&pdu->h.bhs)) {
+	case OP_NOP_OUT: nop_out_received(ic, pdu); break;
+	case OP_TMF_REQUEST: tmf_received(ic, pdu); break;
+	case OP_TEXT_REQUEST: text_received(ic, pdu); break;
+	case OP_LOGOUT_REQUEST: logout_received(ic, pdu); break;
+	}
+}
+
+/* N3: an initiator that acknowledges what was never sent is lost. */
+static bool check_expstatsn(struct iconn *ic, const struct pdu *pdu)
+{
+	uint32_t expstatsn = be32_get(pdu->h.nop_out.expstatsn); /* same place in all requests */
+
+	if (sn_le(expstatsn, ic->statsn))
+		return true;
+	log_write_limited(&peer_limit, LOG_LEVEL_WARN,
+			  "%s: ExpStatSN %u is ahead of StatSN %u, closing", ic->conn->peer_name,
+			  expstatsn, ic->statsn);
+	iconn_close(ic, false);
+	return false;
+}
+
+/* Everything but SCSI Command in full feature phase. */
+static void request_received(struct iconn *ic, struct pdu *pdu)
+{
+	struct session *s = ic->session;
+	const struct bhs *bhs = &pdu->h.bhs;
+	uint8_t op = pdu_opcode(bhs);
+
+	if (op == OP_LOGIN_REQUEST) {
+		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
+		iconn_close(ic, true);
+		return;
+	}
+	if (op == OP_SNACK) { /* error recovery level 0 */
+		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
+		return;
+	}
+	if (pdu->data_digest_error || pdu->dropped) {
+		send_reject(ic, &pdu->h,
+			    pdu->dropped ? REJECT_OUT_OF_RESOURCES : REJECT_DATA_DIGEST);
+		return;
+	}
+	if (be32_get(bhs->itt) == TAG_NONE && (op != OP_NOP_OUT || !pdu_immediate(bhs))) {
+		send_reject(ic, &pdu->h, REJECT_INVALID_PDU_FIELD);
+		return;
+	}
+	if (!pdu_immediate(bhs)) {
+		uint32_t cmdsn = be32_get(pdu->h.nop_out.cmdsn); /* same place in all requests */
+
+		switch (session_cmdsn(s, cmdsn)) {
+		case CMDSN_IGNORE: return;
+		case CMDSN_HOLD:
+			if (!session_hold(s, cmdsn, NULL, pdu))
+				send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
+			return;
+		case CMDSN_NOW: /* done at once: the window moves as a whole */
+			s->expcmdsn++;
+			s->maxcmdsn++;
+			break;
+		}
+	}
+	iconn_dispatch(ic, pdu);
+	if (ic->state == CONN_LOGGED_IN)
+		session_release_held(s);
+}
+
+static void full_feature(struct iconn *ic, struct pdu *pdu)
+{
+	uint8_t op = pdu_opcode(&pdu->h.bhs);
+
+	if (!check_format(ic, pdu))
+		return;
+	if (!known_opcode(op)) {
+		send_reject(ic, &pdu->h, REJECT_NOT_SUPPORTED);
+		return;
+	}
+	if (op != OP_LOGIN_REQUEST && !check_expstatsn(ic, pdu))
+		return;
+	if (op == OP_SCSI_COMMAND) {
+		command_received(ic, pdu);
+		if (ic->state == CONN_LOGGED_IN)
+			session_release_held(ic->session);
+	} else {
+		request_received(ic, pdu);
+	}
+}
+
+static void pdu_received(struct conn *conn, struct pdu *pdu)
+{
+	struct iconn *ic = conn->user;
+	uint8_t op = pdu_opcode(&pdu->h.bhs);
+
+	if (!ic || conn->closing)
+		return;
+	switch (ic->state) {
+	case CONN_XPT_UP:
+		if (op != OP_LOGIN_REQUEST) { /* not iSCSI: no answer */
+			iconn_close(ic, false);
+			return;
+		}
+		ic->state = CONN_IN_LOGIN;
+		/* fall through */
+	case CONN_IN_LOGIN:
+		if (op != OP_LOGIN_REQUEST) {
+			login_drive_refuse(ic, &pdu->h.bhs, LOGIN_INVALID_DURING_LOGIN,
+					   "not a Login Request during login");
+			return;
+		}
+		login_drive(ic, pdu);
+		check_phase(ic);
+		break;
+	case CONN_ESTABLISHING: /* RFC 7143 6.3: the initiator must wait for our response */
+		login_drive_refuse(ic, &pdu->h.bhs, LOGIN_INVALID_DURING_LOGIN,
+				   "a PDU before the final Login Response");
+		break;
+	case CONN_LOGGED_IN: full_feature(ic, pdu); break;
+	case CONN_IN_LOGOUT:
+	case CONN_CLEANUP: break;
+	}
+}
+
+static void protocol_error(struct conn *conn, const union pdu_header *h, enum reject_reason reason,
+			   bool fatal)
+{
+	struct iconn *ic = conn->user;
+
+	if (!ic || ic->state >= CONN_IN_LOGOUT)
+		return;
+	/* An AHS that cannot be leaves no frame to answer in: RFC 7143 7.7. */
+	if (ic->state == CONN_LOGGED_IN && h->bhs.total_ahs_len * 4 <= AHS_MAX)
+		send_reject(ic, h, reason);
+	else if (ic->state != CONN_LOGGED_IN && pdu_opcode(&h->bhs) == OP_LOGIN_REQUEST)
+		login_drive_refuse(ic, &h->bhs, LOGIN_INITIATOR_ERROR,
+				   "malformed PDU during login");
+	else if (ic->state == CONN_IN_LOGIN || ic->state == CONN_ESTABLISHING)
+		login_drive_refuse(ic, &h->bhs, LOGIN_INVALID_DURING_LOGIN,
+				   "not a Login Request during login");
+	if (fatal)
+		iconn_close(ic, true);
+}
+
+static void transfer_done(struct conn *conn, struct transfer *t)
+{
+	(void)conn;
+	command_transfer_done(t);
+}
+
+static void stamp(struct conn *conn, union pdu_header *r2t)
+{
+	const struct iconn *ic = conn->user;
+
+	r2t->r2t.statsn = be32_of(ic->statsn);
+	fill_window(ic->session, &r2t->r2t.expcmdsn, &r2t->r2t.maxcmdsn);
+}
+
+/* An old session is gone, or this connection is: exactly one of the two frees the wait. */
+void iconn_reinstated(struct work *work)
+{
+	struct iconn *ic = container_of(work, struct iconn, reinstate_work);
+	struct server *s = ic->rs->server;
+
+	pthread_mutex_lock(&s->lock);
+	ic->reinstate_posted = false;
+	pthread_mutex_unlock(&s->lock);
+	if (ic->gone) {
+		free(ic);
+		return;
+	}
+	if (ic->state != CONN_ESTABLISHING)
+		return;
+	ic->state = CONN_IN_LOGIN;
+	login_drive_continue(ic);
+	check_phase(ic);
+}
+
+static void closed(struct conn *conn)
+{
+	struct iconn *ic = conn->user;
+	struct reactor_state *rs;
+	struct server *s;
+	bool posted;
+
+	if (!ic)
+		return;
+	rs = ic->rs;
+	s = rs->server;
+	ic->state = CONN_CLEANUP;
+	left_login(ic);
+	list_del(&ic->node);
+	timer_cancel(rs->reactor, &ic->timer);
+	login_state_free(ic->login);
+	text_exchange_free(ic->text);
+	text_env_free(ic->text_env);
+	if (ic->session)
+		session_lost_connection(ic->session);
+	s->connections--;
+	pthread_mutex_lock(&s->lock);
+	if (ic->reinstate_waiting) {
+		list_del(&ic->reinstate_node);
+		ic->reinstate_waiting = false;
+	}
+	posted = ic->reinstate_posted;
+	ic->gone = true;
+	pthread_mutex_unlock(&s->lock);
+	if (!posted)
+		free(ic);
+	reactor_drain_check(rs);
+}
+
+/* A command whose Data-Out never comes holds a buffer: give up on the connection (D10). */
+static bool data_overdue(const struct iconn *ic, uint64_t now)
+{
+	uint64_t limit = ic->rs->server->cfg.limits.data_timeout_s * NSEC_PER_SEC;
+	struct list *pos;
+
+	list_for_each(pos, &ic->session->commands) {
+		const struct command *c = list_entry(pos, struct command, node);
+
+		if (c->data_since && now - c->data_since > limit)
+			return true;
+	}
+	return false;
+}
+
+static void tick(struct timer *t)
+{
+	struct iconn *ic = container_of(t, struct iconn, timer);
+	const struct server_limits *l = &ic->rs->server->cfg.limits;
+	uint64_t now = reactor_now(ic->rs->reactor);
+	uint64_t bytes = ic->conn->bytes_in;
+
+	if (ic->state != CONN_LOGGED_IN)
+		return;
+	if (bytes != ic->bytes_in_seen) {
+		ic->bytes_in_seen = bytes;
+		ic->last_heard = now;
+		ic->nop_outstanding = false;
+	}
+	if (data_overdue(ic, now)) {
+		log_write_limited(&peer_limit, LOG_LEVEL_WARN,
+				  "%s: %s: no Data-Out for %u s, closing", ic->conn->peer_name,
+				  ic->session->who.initiator_name, l->data_timeout_s);
+		iconn_close(ic, false);
+		return;
+	}
+	if (l->nop_interval_s && now - ic->last_heard >= l->nop_interval_s * NSEC_PER_SEC) {
+		if (ic->nop_outstanding &&
+		    now - ic->last_heard >= 2 * l->nop_interval_s * NSEC_PER_SEC) {
+			log_write_limited(&peer_limit, LOG_LEVEL_WARN,
+					  "%s: %s: no answer to NOP-In, closing",
+					  ic->conn->peer_name, ic->session->who.initiator_name);
+			iconn_close(ic, false);
+			return;
+		}
+		if (!ic->nop_outstanding)
+			nop_in_ping(ic);
+	}
+	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(l));
+}
+
+const struct conn_up session_conn_up = {
+	.place = place,
+	.accepted = accepted,
+	.pdu_received = pdu_received,
+	.protocol_error = protocol_error,
+	.transfer_done = transfer_done,
+	.stamp = stamp,
+	.closed = closed,
+};

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Answers that belong to no SCSI command: Reject, NOP-In, Logout and Text Responses, and the
+ * buffer handling that they and Login Responses share.
+ */
+#include <string.h>
+
+#include "core/log.h"
+#include "session/internal.h"
+
+static void reply_sent(struct tx_pdu *tx)
+{
+	struct reply *rp = container_of(tx, struct reply, tx);
+	struct reactor_state *rs = rp->ic->rs;
+
+	buf_put(rs->reactor, rp->buf);
+	pool_put(&rs->replies, rp);
+}
+
+/* NULL: no memory; the caller closes the connection. */
+struct reply *reply_new(struct iconn *ic, uint8_t opcode)
+{
+	struct reply *rp = pool_get(&ic->rs->replies);
+
+	if (!rp)
+		return NULL;
+	memset(&rp->tx, 0, sizeof(rp->tx));
+	rp->tx.h.bhs.opcode = opcode;
+	rp->tx.h.bhs.flags = PDU_FINAL;
+	rp->tx.sent = reply_sent;
+	rp->ic = ic;
+	rp->buf = NULL;
+	return rp;
+}
+
+bool reply_data(struct reply *rp, const void *data, uint32_t len)
+{
+	void *to = rp->small;
+
+	if (len == 0)
+		return true;
+	if (len > sizeof(rp->small)) {
+		rp->buf = buf_get(rp->ic->rs->reactor, len);
+		if (!rp->buf)
+			return false;
+		to = rp->buf->data;
+	}
+	memcpy(to, data, len);
+	rp->tx.data = to;
+	rp->tx.data_len = len;
+	return true;
+}
+
+/* All responses have StatSN, ExpCmdSN and MaxCmdSN at the same place. */
+void reply_send(struct reply *rp, bool consume)
+{
+	struct iconn *ic = rp->ic;
+	struct bhs_nop_in *h = &rp->tx.h.nop_in;
+
+	h->statsn = be32_of(ic->statsn);
+	if (consume)
+		ic->statsn++;
+	if (ic->session)
+		fill_window(ic->session, &h->expcmdsn, &h->maxcmdsn);
+	conn_send_pdu(ic->conn, &rp->tx);
+}
+
+void send_reject(struct iconn *ic, const union pdu_header *bad, enum reject_reason reason)
+{
+	static struct log_limit limit = LOG_LIMIT(10);
+	struct reply *rp = reply_new(ic, OP_REJECT);
+
+	log_write_limited(&limit, LOG_LEVEL_WARN, "%s: rejected PDU, opcode 0x%02x, reason 0x%02x",
+			  ic->conn->peer_name, pdu_opcode(&bad->bhs), reason);
+	if (!rp) {
+		iconn_close(ic, false);
+		return;
+	}
+	rp->tx.h.reject.reason = reason;
+	rp->tx.h.reject.tag = be32_of(TAG_NONE);
+	reply_data(rp, bad, BHS_LEN);
+	if (ic->session)
+		stat_add(&ic->session->stats.rejects, 1);
+	reply_send(rp, true);
+}
+
+/* RFC 7143 11.18: a ping is echoed; an answer to our own NOP-In only proves life. */
+void nop_out_received(struct iconn *ic, struct pdu *pdu)
+{
+	const struct bhs_nop_out *req = &pdu->h.nop_out;
+	uint32_t room = ic->conn->params.max_xmit_dsl;
+	struct reply *rp;
+
+	if (be32_get(req->itt) == TAG_NONE) {
+		if (ic->nop_outstanding && be32_get(req->ttt) == ic->nop_ttt)
+			ic->nop_outstanding = false;
+		return;
+	}
+	if (ic->conn->max_full_feature_data && room > ic->conn->max_full_feature_data)
+		room = ic->conn->max_full_feature_data;
+	rp = reply_new(ic, OP_NOP_IN);
+	if (!rp || !reply_data(rp, pdu->data, pdu->data_len < room ? pdu->data_len : room)) {
+		if (rp)
+			pool_put(&ic->rs->replies, rp);
+		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
+		return;
+	}
+	memcpy(rp->tx.h.nop_in.lun, req->lun, sizeof(req->lun));
+	rp->tx.h.nop_in.itt = req->itt;
+	rp->tx.h.nop_in.ttt = be32_of(TAG_NONE);
+	reply_send(rp, true);
+}
+
+void nop_in_ping(struct iconn *ic)
+{
+	struct reply *rp = reply_new(ic, OP_NOP_IN);
+
+	if (!rp)
+		return;
+	if (++ic->nop_ttt == TAG_NONE)
+		ic->nop_ttt = 0;
+	ic->nop_outstanding = true;
+	rp->tx.h.nop_in.itt = be32_of(TAG_NONE);
+	rp->tx.h.nop_in.ttt = be32_of(ic->nop_ttt);
+	reply_send(rp, false);
+}
+
+/* RFC 7143 11.14. One connection a session: closing the connection closes the session. */
+void logout_received(struct iconn *ic, struct pdu *pdu)
+{
+	const struct bhs_logout_request *req = &pdu->h.logout_request;
+	uint8_t reason = req->reason & 0x7f;
+	uint8_t response = LOGOUT_RSP_SUCCESS;
+	struct reply *rp;
+
+	if (reason > LOGOUT_RECOVERY) {
+		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
+		return;
+	}
+	if (reason == LOGOUT_RECOVERY)
+		response = LOGOUT_RSP_NO_RECOVERY;
+	else if (reason == LOGOUT_CONNECTION && be16_get(req->cid) != ic->cid)
+		response = LOGOUT_RSP_NO_CID;
+	rp = reply_new(ic, OP_LOGOUT_RESPONSE);
+	if (!rp) {
+		iconn_close(ic, false);
+		return;
+	}
+	rp->tx.h.logout_response.response = response;
+	rp->tx.h.logout_response.itt = req->itt;
+	rp->tx.h.logout_response.time2wait = be16_of((uint16_t)ic->session->who.time2wait);
+	rp->tx.h.logout_response.time2retain = be16_of((uint16_t)ic->session->who.time2retain);
+	reply_send(rp, true);
+	if (response == LOGOUT_RSP_SUCCESS) {
+		log_info("%s: %s logged out", ic->conn->peer_name, ic->session->who.initiator_name);
+		ic->state = CONN_IN_LOGOUT;
+		iconn_close(ic, true);
+	}
+}
+
+void text_received(struct iconn *ic, struct pdu *pdu)
+{
+	const struct bhs_text_request *req = &pdu->h.text_request;
+	uint32_t room = ic->conn->params.max_xmit_dsl;
+	struct text_reply tr = { 0 };
+	struct reply *rp;
+
+	if (!ic->text_env)
+		ic->text_env = text_env_new(ic);
+	if (!ic->text_env) {
+		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
+		return;
+	}
+	if (room > LOGIN_DATA_MAX)
+		room = LOGIN_DATA_MAX;
+	if (ic->session->who.type == SESSION_NORMAL && ic->conn->max_full_feature_data &&
+	    room > ic->conn->max_full_feature_data)
+		room = ic->conn->max_full_feature_data;
+	if (text_step(&ic->text, text_env_get(ic->text_env), &ic->session->who, room, req,
+		      pdu->data, pdu->data_len, &tr) == TEXT_REJECT) {
+		send_reject(ic, &pdu->h, tr.reject);
+		return;
+	}
+	rp = reply_new(ic, OP_TEXT_RESPONSE);
+	if (!rp || !reply_data(rp, tr.text, tr.text_len)) {
+		if (rp)
+			pool_put(&ic->rs->replies, rp);
+		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
+		return;
+	}
+	rp->tx.h.bhs.flags = tr.flags;
+	memcpy(rp->tx.h.text_response.lun, req->lun, sizeof(req->lun));
+	rp->tx.h.text_response.itt = req->itt;
+	rp->tx.h.text_response.ttt = be32_of(tr.ttt);
+	reply_send(rp, true);
+	if (tr.new_max_xmit_dsl) {
+		struct conn_params p = ic->conn->params;
+
+		p.max_xmit_dsl = tr.max_xmit_dsl;
+		conn_apply_keys(ic->conn, &p);
+	}
+}

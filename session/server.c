@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The server: portals, the registry that finds a session by initiator or TSIH from any reactor,
+ * session reinstatement, and the orderly stop.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "session/internal.h"
+
+const struct server_limits server_default_limits = {
+	.login_timeout_s = 15,
+	.data_timeout_s = 60,
+	.nop_interval_s = 15,
+	.max_unauthenticated = 128,
+	.max_connections = 4096,
+	.window = 128,
+	.login_pdus = 20,
+	.login_bytes = 65536,
+};
+
+struct reactor_state *reactor_state_of(struct server *server, const struct reactor *r)
+{
+	return &server->reactors[r->index];
+}
+
+static void drain_begin(struct work *work);
+static void drain_tick(struct timer *t);
+
+static void reactor_state_init(struct server *s, unsigned int i)
+{
+	struct reactor_state *rs = &s->reactors[i];
+	const struct server_limits *l = &s->cfg.limits;
+	size_t commands = (size_t)l->max_connections * (l->window + IMMEDIATE_MAX);
+
+	rs->server = s;
+	rs->reactor = s->cfg.reactors[i];
+	pool_init(&rs->commands, sizeof(struct command), 32, commands);
+	pool_init(&rs->replies, sizeof(struct reply), 32, commands);
+	pool_init(&rs->held, sizeof(struct held), 32, commands);
+	list_init(&rs->connections);
+	list_init(&rs->unauthenticated);
+	list_init(&rs->sessions);
+	list_init(&rs->abort_waits);
+	rs->drain_work.fn = drain_begin;
+	rs->drain_timer.fn = drain_tick;
+}
+
+int server_create(const struct server_config *cfg, struct server **out)
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	*out = NULL;
+	if (!s)
+		return -ENOMEM;
+	s->cfg = *cfg;
+	s->reactors = calloc(cfg->reactor_count, sizeof(*s->reactors));
+	if (!s->reactors) {
+		free(s);
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	for (unsigned int i = 0; i < REGISTRY_BUCKETS; i++)
+		list_init(&s->registry[i]);
+	for (unsigned int i = 0; i < cfg->reactor_count; i++)
+		reactor_state_init(s, i);
+	*out = s;
+	return 0;
+}
+
+void server_destroy(struct server *s)
+{
+	if (!s)
+		return;
+	for (unsigned int i = 0; i < s->cfg.reactor_count; i++) {
+		pool_destroy(&s->reactors[i].commands);
+		pool_destroy(&s->reactors[i].replies);
+		pool_destroy(&s->reactors[i].held);
+	}
+	pthread_mutex_destroy(&s->lock);
+	free(s->reactors);
+	free(s);
+}
+
+int server_listen(struct server *s, const struct transport_ops *transport,
+		  struct portal_address *addr, char *why, size_t why_size)
+{
+	struct portal *p = &s->portals[s->portal_count];
+	int err;
+
+	if (s->portal_count == PORTALS_MAX) {
+		snprintf(why, why_size, "more than %d portals", PORTALS_MAX);
+		return -ENOSPC;
+	}
+	p->transport = transport;
+	err = transport->listen(s->cfg.reactors[0], addr, &session_conn_up, s, &p->listener, why,
+				why_size);
+	if (err)
+		return err;
+	p->address = *addr;
+	s->portal_count++;
+	return 0;
+}
+
+static struct list *bucket(struct server *s, const char *name, const struct isid *isid)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++)
+		h = (h ^ (uint8_t)*name) * 16777619u;
+	for (unsigned int i = 0; i < sizeof(isid->b); i++)
+		h = (h ^ isid->b[i]) * 16777619u;
+	return &s->registry[h % REGISTRY_BUCKETS];
+}
+
+static bool same_nexus(const struct session *s, const struct login_result *who)
+{
+	return s->who.target == who->target &&
+	       !memcmp(&s->who.isid, &who->isid, sizeof(who->isid)) &&
+	       !strcmp(s->who.initiator_name, who->initiator_name);
+}
+
+/* One connection a session: a TSIH that exists cannot take another (RFC 7143 11.12.6). */
+enum login_status server_check_tsih(struct server *server, const struct login_result *who)
+{
+	enum login_status status = LOGIN_NO_SESSION;
+	const struct session *s;
+
+	if (who->tsih == 0)
+		return LOGIN_SUCCESS;
+	pthread_mutex_lock(&server->lock);
+	s = server->by_tsih[who->tsih];
+	if (s)
+		status = same_nexus(s, who) ? LOGIN_TOO_MANY_CONNECTIONS : LOGIN_CANNOT_INCLUDE;
+	pthread_mutex_unlock(&server->lock);
+	return status;
+}
+
+static uint16_t new_tsih(struct server *s)
+{
+	for (unsigned int tries = 0; tries < 65535; tries++) {
+		if (++s->last_tsih == 0)
+			s->last_tsih = 1;
+		if (!s->by_tsih[s->last_tsih])
+			return s->last_tsih;
+	}
+	return 0;
+}
+
+/* lock held. The session of the same initiator port with the same target, if any: discovery
+ * sessions have none to replace. */
+static struct session *find_same(struct server *server, const struct login_result *who)
+{
+	struct list *head = bucket(server, who->initiator_name, &who->isid);
+	struct list *pos;
+
+	if (who->type == SESSION_DISCOVERY)
+		return NULL;
+	list_for_each(pos, head) {
+		struct session *s = list_entry(pos, struct session, registry_node);
+
+		if (same_nexus(s, who))
+			return s;
+	}
+	return NULL;
+}
+
+/* Session reinstatement (RFC 7143 6.3.5): the old one must be gone entirely, or its last writes
+ * could land after the new one's first. */
+enum register_result session_register(struct session *s, struct iconn *waiter)
+{
+	struct server *server = s->server;
+	enum register_result result = REGISTERED;
+	struct session *old;
+
+	pthread_mutex_lock(&server->lock);
+	old = find_same(server, &s->who);
+	if (old) {
+		list_add_tail(&old->reinstate_waiters, &waiter->reinstate_node);
+		waiter->reinstate_waiting = true;
+		if (!old->kill_posted) {
+			old->kill_posted = true;
+			reactor_post(old->rs->reactor, &old->kill_work);
+		}
+		result = REGISTER_WAIT;
+	} else {
+		s->tsih = new_tsih(server);
+		if (s->tsih) {
+			server->by_tsih[s->tsih] = s;
+			list_add_tail(bucket(server, s->who.initiator_name, &s->who.isid),
+				      &s->registry_node);
+		} else {
+			result = REGISTER_NO_TSIH;
+		}
+	}
+	pthread_mutex_unlock(&server->lock);
+	return result;
+}
+
+void session_unregister(struct session *s)
+{
+	struct server *server = s->server;
+	struct list *node;
+
+	pthread_mutex_lock(&server->lock);
+	list_del(&s->registry_node);
+	server->by_tsih[s->tsih] = NULL;
+	while ((node = list_pop(&s->reinstate_waiters))) {
+		struct iconn *ic = list_entry(node, struct iconn, reinstate_node);
+
+		ic->reinstate_waiting = false;
+		ic->reinstate_posted = true;
+		reactor_post(ic->rs->reactor, &ic->reinstate_work);
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+static bool idle(const struct reactor_state *rs)
+{
+	struct list *pos;
+
+	list_for_each(pos, &rs->sessions) {
+		const struct session *s = list_entry(pos, struct session, reactor_node);
+
+		if (s->command_count)
+			return false;
+	}
+	return true;
+}
+
+static void stopped(struct work *work)
+{
+	struct server *s = container_of(work, struct server, unlisten_work);
+
+	s->stopped(s->stopped_arg);
+}
+
+static void drain_tick(struct timer *t)
+{
+	struct reactor_state *rs = container_of(t, struct reactor_state, drain_timer);
+	bool late = reactor_now(rs->reactor) >= rs->drain_deadline;
+	struct list *pos, *tmp;
+
+	if (late || idle(rs))
+		list_for_each_safe(pos, tmp, &rs->connections)
+			iconn_close(list_entry(pos, struct iconn, node), !late);
+	timer_arm(rs->reactor, &rs->drain_timer, 10 * NSEC_PER_MSEC);
+	reactor_drain_check(rs);
+}
+
+/* The last connection and session of a draining reactor are gone. */
+void reactor_drain_check(struct reactor_state *rs)
+{
+	struct server *s = rs->server;
+
+	if (!rs->draining || !list_empty(&rs->connections) || !list_empty(&rs->sessions) ||
+	    !timer_armed(&rs->drain_timer))
+		return;
+	timer_cancel(rs->reactor, &rs->drain_timer);
+	if (--s->draining == 0) {
+		s->unlisten_work.fn = stopped;
+		reactor_post(s->cfg.reactors[0], &s->unlisten_work);
+	}
+}
+
+static void drain_begin(struct work *work)
+{
+	struct reactor_state *rs = container_of(work, struct reactor_state, drain_work);
+
+	rs->draining = true;
+	rs->drain_deadline = reactor_now(rs->reactor) + rs->server->drain_ms * NSEC_PER_MSEC;
+	drain_tick(&rs->drain_timer);
+}
+
+/* [reactor 0] */
+static void stop_listening(struct work *work)
+{
+	struct server *s = container_of(work, struct server, unlisten_work);
+
+	for (unsigned int i = 0; i < s->portal_count; i++)
+		s->portals[i].transport->unlisten(s->portals[i].listener);
+	s->draining = s->cfg.reactor_count;
+	for (unsigned int i = 0; i < s->cfg.reactor_count; i++)
+		reactor_post(s->cfg.reactors[i], &s->reactors[i].drain_work);
+}
+
+void server_stop(struct server *s, uint32_t drain_ms, void (*fn)(void *arg), void *arg)
+{
+	s->stopping = true;
+	s->drain_ms = drain_ms;
+	s->stopped = fn;
+	s->stopped_arg = arg;
+	s->unlisten_work.fn = stop_listening;
+	reactor_post(s->cfg.reactors[0], &s->unlisten_work);
+}

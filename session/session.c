@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Sessions: birth, command window (RFC 7143 4.2.2.1), commands that came before their turn, death.
+ * A session is free only when every command and task management function of it has come back.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "session/internal.h"
+
+static void free_session(struct work *work)
+{
+	struct session *s = container_of(work, struct session, free_work);
+
+	log_debug("session %u of %s is gone", s->tsih, s->who.initiator_name);
+	list_del(&s->reactor_node);
+	if (s->who.type == SESSION_NORMAL)
+		nexus_detach(&s->nexus);
+	session_unregister(s);
+	free(s);
+}
+
+struct session *session_new(struct iconn *ic, const struct login_result *who)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->server = ic->rs->server;
+	s->rs = ic->rs;
+	s->ic = ic;
+	s->who = *who;
+	list_init(&s->registry_node);
+	list_init(&s->reactor_node);
+	list_init(&s->reinstate_waiters);
+	list_init(&s->held);
+	list_init(&s->commands);
+	s->kill_work.fn = session_kill;
+	s->free_work.fn = free_session;
+	s->expcmdsn = who->cmdsn;
+	s->maxcmdsn = who->cmdsn + s->server->cfg.limits.window - 1;
+	if (who->target) {
+		s->nexus.target = who->target->scsi;
+		memcpy(s->nexus.initiator_name, who->initiator_name, sizeof(who->initiator_name));
+		memcpy(s->nexus.isid, who->isid.b, sizeof(who->isid.b));
+	}
+	return s;
+}
+
+/* Another login takes this session's place: close its connection. [owner thread] */
+void session_kill(struct work *work)
+{
+	struct session *s = container_of(work, struct session, kill_work);
+
+	pthread_mutex_lock(&s->server->lock);
+	s->kill_ran = true;
+	pthread_mutex_unlock(&s->server->lock);
+	if (s->ic) {
+		log_info("%s: session of %s is reinstated by a new login", s->ic->conn->peer_name,
+			 s->who.initiator_name);
+		iconn_close(s->ic, false);
+	} else {
+		session_check_dead(s);
+	}
+}
+
+/* The transport has returned every PDU and transfer. */
+void session_lost_connection(struct session *s)
+{
+	struct list *pos, *tmp;
+
+	s->ic = NULL;
+	s->dying = true;
+	session_drop_held(s);
+	list_for_each_safe(pos, tmp, &s->commands)
+		command_abort(list_entry(pos, struct command, node));
+	session_check_dead(s);
+}
+
+void session_check_dead(struct session *s)
+{
+	bool ready;
+
+	if (s->ic || s->freeing || !list_empty(&s->commands) || s->tmf_count)
+		return;
+	pthread_mutex_lock(&s->server->lock);
+	ready = !s->kill_posted || s->kill_ran;
+	pthread_mutex_unlock(&s->server->lock);
+	if (!ready)
+		return;
+	s->freeing = true;
+	reactor_defer(s->rs->reactor, &s->free_work);
+}
+
+enum cmdsn_verdict session_cmdsn(const struct session *s, uint32_t cmdsn)
+{
+	if (cmdsn == s->expcmdsn && sn_le(cmdsn, s->maxcmdsn))
+		return CMDSN_NOW;
+	if (sn_lt(cmdsn, s->expcmdsn) || sn_lt(s->maxcmdsn, cmdsn))
+		return CMDSN_IGNORE; /* RFC 7143 4.2.2.1: silently */
+	return CMDSN_HOLD;
+}
+
+static void held_free(struct session *s, struct held *h)
+{
+	list_del(&h->node);
+	s->held_count--;
+	buf_put(s->rs->reactor, h->buf);
+	pool_put(&s->rs->held, h);
+}
+
+static struct held *held_new(struct session *s, uint32_t cmdsn)
+{
+	struct list *pos;
+	struct held *h;
+
+	/* By CmdSN; newcomers are usually last. */
+	for (pos = s->held.prev; pos != &s->held; pos = pos->prev) {
+		h = list_entry(pos, struct held, node);
+		if (h->cmdsn == cmdsn)
+			return NULL; /* a duplicate */
+		if (sn_lt(h->cmdsn, cmdsn))
+			break;
+	}
+	h = pool_get(&s->rs->held);
+	if (!h)
+		return NULL;
+	memset(h, 0, sizeof(*h));
+	h->cmdsn = cmdsn;
+	list_add_head(pos, &h->node);
+	s->held_count++;
+	return h;
+}
+
+/* Keeps a request until its turn: command c, or a copy of pdu. False: no memory, or a second one
+ * with this CmdSN. */
+bool session_hold(struct session *s, uint32_t cmdsn, struct command *c, struct pdu *pdu)
+{
+	struct held *h = held_new(s, cmdsn);
+
+	if (!h)
+		return false;
+	h->command = c;
+	if (c)
+		return true;
+	h->pdu = *pdu;
+	if (pdu->data_len) {
+		h->buf = buf_get(s->rs->reactor, pdu->data_len);
+		if (!h->buf) {
+			held_free(s, h);
+			return false;
+		}
+		memcpy(h->buf->data, pdu->data, pdu->data_len);
+		h->pdu.data = h->buf->data;
+	}
+	return true;
+}
+
+/* ABORT TASK for a command that has not come: its CmdSN counts as received (RFC 7143 11.5.1). */
+bool session_skip_cmdsn(struct session *s, uint32_t cmdsn)
+{
+	struct held *h;
+
+	if (cmdsn == s->expcmdsn) {
+		s->expcmdsn++;
+		s->maxcmdsn++;
+		return true;
+	}
+	h = held_new(s, cmdsn);
+	if (h)
+		h->skip = true;
+	return h != NULL;
+}
+
+/* A held command was aborted: its place in the order stays taken. */
+void session_unhold(struct session *s, const struct command *c)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->held) {
+		struct held *h = list_entry(pos, struct held, node);
+
+		if (h->command == c) {
+			h->command = NULL;
+			h->skip = true;
+			return;
+		}
+	}
+}
+
+/* ExpCmdSN has moved: run what has become due. */
+void session_release_held(struct session *s)
+{
+	while (!list_empty(&s->held)) {
+		struct held *h = list_entry(s->held.next, struct held, node);
+
+		if (h->cmdsn != s->expcmdsn)
+			return;
+		s->expcmdsn++;
+		if (h->command) {
+			h->command->held = false;
+			h->command->in_window = true;
+			command_start(h->command);
+		} else {
+			s->maxcmdsn++;
+			if (!h->skip && s->ic && s->ic->state == CONN_LOGGED_IN)
+				iconn_dispatch(s->ic, &h->pdu);
+		}
+		held_free(s, h);
+	}
+}
+
+void session_drop_held(struct session *s)
+{
+	while (!list_empty(&s->held)) {
+		struct held *h = list_entry(s->held.next, struct held, node);
+
+		if (h->command)
+			h->command->held = false;
+		held_free(s, h);
+	}
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Task management (RFC 7143 11.5): abort what the function names, on every reactor that may have
+ * such tasks, and answer when all of them are back, but never later than TMF_TIMEOUT_S: a task
+ * that hangs in its backstore is marked aborted, so its late completion sends nothing.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "session/internal.h"
+
+struct tmf;
+
+/* The part of a reset that one reactor does. */
+struct tmf_visit {
+	struct tmf *tmf;
+	struct work work;
+	struct work back;
+	struct abort_wait wait;
+	struct timer timer;
+	struct reactor_state *rs;
+};
+
+/* One function under way. Belongs to the session's reactor; visits travel. */
+struct tmf {
+	struct session *session;
+	struct be32 itt;
+	uint8_t function;
+	bool immediate;
+	unsigned int pending; /* visits that are not back */
+	const struct command *command; /* ABORT TASK */
+	const struct lu *lu; /* NULL: all of the target */
+	bool everyone; /* tasks of other nexuses too */
+	unsigned int visit_count;
+	struct tmf_visit visits[];
+};
+
+static bool matches(const struct abort_wait *w, const struct command *c)
+{
+	if (c->birth >= w->birth_limit)
+		return false;
+	if (w->command)
+		return w->command == c;
+	if (w->session && w->session != c->session)
+		return false;
+	if (w->target && w->target != c->session->nexus.target)
+		return false;
+	return !w->lu || w->lu == target_lu(c->session->nexus.target, c->task.lun);
+}
+
+static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
+{
+	struct reply *rp = reply_new(ic, OP_TMF_RESPONSE);
+
+	if (!rp) {
+		iconn_close(ic, false);
+		return;
+	}
+	rp->tx.h.tmf_response.response = response;
+	rp->tx.h.tmf_response.itt = itt;
+	reply_send(rp, true);
+}
+
+/* [session's reactor] One visit is back. */
+static void visit_back(struct work *work)
+{
+	struct tmf_visit *v = container_of(work, struct tmf_visit, back);
+	struct tmf *tmf = v->tmf;
+	struct session *s = tmf->session;
+
+	if (--tmf->pending)
+		return;
+	s->tmf_count--;
+	if (tmf->immediate)
+		s->immediate--;
+	if (s->ic && s->ic->state == CONN_LOGGED_IN)
+		respond(s->ic, tmf->itt, TMF_RSP_COMPLETE);
+	free(tmf);
+	session_check_dead(s);
+}
+
+static void visit_over(struct tmf_visit *v)
+{
+	list_del(&v->wait.node);
+	timer_cancel(v->rs->reactor, &v->timer);
+	reactor_post(v->tmf->session->rs->reactor, &v->back);
+}
+
+static void visit_timeout(struct timer *t)
+{
+	struct tmf_visit *v = container_of(t, struct tmf_visit, timer);
+
+	log_warn("task management function %u answered with %u tasks still in the backstore",
+		 v->tmf->function, v->wait.remaining);
+	visit_over(v);
+}
+
+static void wait_done(struct abort_wait *w)
+{
+	visit_over(container_of(w, struct tmf_visit, wait));
+}
+
+/* [any reactor] Aborts what matches here. */
+static void visit_run(struct work *work)
+{
+	struct tmf_visit *v = container_of(work, struct tmf_visit, work);
+	struct reactor_state *rs = v->rs;
+	struct abort_wait *w = &v->wait;
+	struct list *spos, *cpos, *tmp;
+
+	w->birth_limit =
+		rs->births; /* on the session's reactor: run from tmf_run(), nothing newer */
+	w->remaining = 1; /* ours: not done before all are counted */
+	w->done = wait_done;
+	list_add_tail(&rs->abort_waits, &w->node);
+	timer_arm(rs->reactor, &v->timer, TMF_TIMEOUT_S * NSEC_PER_SEC);
+	list_for_each(spos, &rs->sessions) {
+		struct session *s = list_entry(spos, struct session, reactor_node);
+
+		list_for_each_safe(cpos, tmp, &s->commands) {
+			struct command *c = list_entry(cpos, struct command, node);
+
+			if (c->answered || !matches(w, c))
+				continue;
+			w->remaining++;
+			command_abort(c); /* may free c, which counts it down */
+		}
+	}
+	if (--w->remaining == 0)
+		wait_done(w);
+}
+
+/* A command that was aborted is free. */
+void abort_wait_finished(struct reactor_state *rs, const struct command *c)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &rs->abort_waits) {
+		struct abort_wait *w = list_entry(pos, struct abort_wait, node);
+
+		if (matches(w, c) && --w->remaining == 0)
+			w->done(w);
+	}
+}
+
+static struct tmf *tmf_new(struct session *s, const struct bhs_tmf_request *req, bool everyone)
+{
+	struct server *server = s->server;
+	unsigned int n = everyone ? server->cfg.reactor_count : 1;
+	struct tmf *tmf = calloc(1, sizeof(*tmf) + n * sizeof(tmf->visits[0]));
+
+	if (!tmf)
+		return NULL;
+	tmf->session = s;
+	tmf->itt = req->itt;
+	tmf->function = req->function & 0x7f;
+	tmf->immediate = req->opcode & OPCODE_IMMEDIATE;
+	tmf->everyone = everyone;
+	tmf->visit_count = n;
+	for (unsigned int i = 0; i < n; i++) {
+		struct tmf_visit *v = &tmf->visits[i];
+
+		v->tmf = tmf;
+		v->rs = everyone ? &server->reactors[i] : s->rs;
+		v->work.fn = visit_run;
+		v->back.fn = visit_back;
+		v->timer.fn = visit_timeout;
+		list_init(&v->wait.node);
+	}
+	return tmf;
+}
+
+static void tmf_run(struct tmf *tmf)
+{
+	struct session *s = tmf->session;
+
+	tmf->pending = tmf->visit_count;
+	s->tmf_count++;
+	if (tmf->immediate)
+		s->immediate++;
+	for (unsigned int i = 0; i < tmf->visit_count; i++) {
+		struct tmf_visit *v = &tmf->visits[i];
+
+		v->wait.session = tmf->everyone ? NULL : s;
+		v->wait.target = s->nexus.target;
+		v->wait.lu = tmf->lu;
+		v->wait.command = tmf->command;
+		if (v->rs == s->rs)
+			visit_run(&v->work);
+		else
+			reactor_post(v->rs->reactor, &v->work);
+	}
+}
+
+/* ABORT TASK for a tag that is not here (RFC 7143 11.5.1, 11.6.1). */
+static uint8_t abort_unknown(struct session *s, const struct bhs_tmf_request *req)
+{
+	uint32_t ref = be32_get(req->refcmdsn);
+
+	/* A task that was done already, or that no CmdSN in the window can name. */
+	if (sn_lt(ref, s->expcmdsn) || sn_lt(s->maxcmdsn, ref))
+		return TMF_RSP_NO_TASK;
+	if (!sn_lt(ref, be32_get(req->cmdsn)))
+		return TMF_RSP_NO_TASK;
+	return session_skip_cmdsn(s, ref) ? TMF_RSP_COMPLETE : TMF_RSP_NO_TASK;
+}
+
+/* TMF_RSP_COMPLETE: the function runs; anything else is the answer at once. */
+static uint8_t prepare(struct session *s, const struct bhs_tmf_request *req, struct tmf *tmf,
+		       bool *answered)
+{
+	struct command *c;
+
+	switch (tmf->function) {
+	case TMF_ABORT_TASK:
+		c = command_find(s, be32_get(req->rtt));
+		if (!c || c->answered) {
+			*answered = true;
+			return c ? TMF_RSP_NO_TASK : abort_unknown(s, req);
+		}
+		tmf->command = c;
+		return TMF_RSP_COMPLETE;
+	case TMF_TARGET_WARM_RESET:
+		for (unsigned int i = 0; i < TARGET_LUNS; i++)
+			if (s->nexus.target->lun[i])
+				lu_reset(s->nexus.target->lun[i], &s->nexus);
+		return TMF_RSP_COMPLETE;
+	}
+	tmf->lu = target_lu(s->nexus.target, req->lun);
+	if (!tmf->lu)
+		return TMF_RSP_NO_LUN;
+	if (tmf->function == TMF_LUN_RESET)
+		lu_reset(target_lu(s->nexus.target, req->lun), &s->nexus);
+	return TMF_RSP_COMPLETE;
+}
+
+static bool supported(uint8_t function)
+{
+	return function == TMF_ABORT_TASK || function == TMF_ABORT_TASK_SET ||
+	       function == TMF_LUN_RESET || function == TMF_TARGET_WARM_RESET;
+}
+
+static uint8_t refusal(uint8_t function)
+{
+	switch (function) {
+	case TMF_TARGET_COLD_RESET: return TMF_RSP_NOT_AUTHORIZED;
+	case TMF_TASK_REASSIGN: return TMF_RSP_NO_REASSIGN;
+	default: return TMF_RSP_NOT_SUPPORTED;
+	}
+}
+
+void tmf_received(struct iconn *ic, struct pdu *pdu)
+{
+	const struct bhs_tmf_request *req = &pdu->h.tmf_request;
+	uint8_t function = req->function & 0x7f;
+	struct session *s = ic->session;
+	bool answered = false;
+	uint8_t response;
+	struct tmf *tmf;
+
+	if (s->who.type == SESSION_DISCOVERY) {
+		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
+		return;
+	}
+	if (s->immediate >= IMMEDIATE_MAX) {
+		send_reject(ic, &pdu->h, REJECT_IMMEDIATE_COMMAND);
+		return;
+	}
+	stat_add(&s->stats.tmfs, 1);
+	if (!supported(function)) {
+		respond(ic, req->itt, refusal(function));
+		return;
+	}
+	tmf = tmf_new(s, req, function == TMF_LUN_RESET || function == TMF_TARGET_WARM_RESET);
+	if (!tmf) {
+		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
+		return;
+	}
+	response = prepare(s, req, tmf, &answered);
+	if (answered || response != TMF_RSP_COMPLETE) {
+		free(tmf);
+		respond(ic, req->itt, response);
+		return;
+	}
+	tmf_run(tmf);
+}

@@ -1,0 +1,672 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Sequences of commands (CDB, lengths, Data-Out) against a logical unit over a disk in memory,
+ * without transport and session. Each input lives twice: once with a disk that lends its memory
+ * and answers at once, once with one that does neither, other memory content and Data-Out by
+ * another way. Both must answer the same, and what a small model of SBC says.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backstore/driver.h"
+#include "core/log.h"
+#include "core/slab.h"
+#include "scsi/scsi.h"
+
+enum lu_bits { /* first byte of the input; the second one chooses the size */
+	LU_4096 = 0x01,
+	LU_READ_ONLY = 0x02,
+	LU_WILD = 0x04, /* aborts, faults, many at once: no model, only the rules */
+	LU_NO_UNMAP = 0x08,
+	LU_CACHED = 0x10,
+	LU_ATTENTIONS = 0x20, /* the nexuses are new */
+};
+enum task_bits { /* first byte of a command */
+	TASK_READS = 0x01,
+	TASK_WRITES = 0x02,
+	TASK_OTHER_NEXUS = 0x04,
+	TASK_OTHER_LUN = 0x08,
+	TASK_IMMEDIATE = 0x10, /* data comes with the command, the second time it does not */
+	TASK_ABORT = 0x20, /* wild */
+	TASK_LEAVE = 0x40, /* wild: the next one comes before this one's end */
+	TASK_FAULT = 0x80, /* wild: its first request or transfer fails */
+};
+enum edtl_from { EDTL_GIVEN, EDTL_CDB, EDTL_TWICE, EDTL_BLOCK }; /* second byte, bits 0-1 */
+enum data_from { DATA_GIVEN, DATA_ZEROS, DATA_DISK, DATA_COUNTING }; /* bits 2-3 */
+/* Bits 4-7: how much is immediate, in steps of 100 bytes; 0: all. */
+
+enum { COMMANDS_MAX = 24, EDTL_MAX = 3 << 20, VARIANTS = 2 };
+
+enum kind { OTHER, READ, WRITE, VERIFY, WRITE_SAME, COMPARE_AND_WRITE, UNMAP };
+
+/* One command of the input and what came of it. */
+struct command {
+	struct scsi_task task;
+	struct run *run;
+	uint8_t bits, how;
+	const uint8_t *given; /* into the input */
+	uint32_t given_len, edtl;
+	uint8_t *out, *in; /* edtl bytes */
+	uint32_t in_len;
+	uint32_t at_once; /* bytes that came with the command */
+	const uint8_t *first; /* where they are */
+	unsigned int ended;
+	bool moving, puts, fails;
+	void *move_to;
+	const void *move_from;
+	uint32_t move_offset, move_len;
+	struct work work;
+	/* what the CDB says, by the fuzzer's own reading */
+	enum kind kind;
+	uint64_t lba, blocks;
+};
+
+struct run {
+	struct backstore bs;
+	bool slow; /* answers later */
+	uint8_t *disk;
+	uint8_t *before; /* the disk before the command */
+	struct lu *lu;
+	struct scsi_target target;
+	struct nexus nexus[2];
+	uint8_t bits;
+	uint64_t blocks;
+	uint32_t block;
+	struct command commands[COMMANDS_MAX];
+	unsigned int count;
+	struct bs_req *pending[COMMANDS_MAX];
+	unsigned int pending_count;
+	struct work answer;
+	bool fault; /* the next request fails */
+};
+
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static struct slab *slab;
+static struct reactor *reactor;
+
+static void require(bool condition, const char *what)
+{
+	if (condition)
+		return;
+	fprintf(stderr, "fuzz_cdb: %s\n", what);
+	abort();
+}
+
+static uint32_t take(struct input *in, unsigned int bytes)
+{
+	uint32_t v = 0;
+
+	for (; bytes && in->left; bytes--, in->left--)
+		v = v << 8 | *in->at++;
+	return v;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t number(const uint8_t *at, unsigned int bytes)
+{
+	uint64_t v = 0;
+
+	while (bytes--)
+		v = v << 8 | *at++;
+	return v;
+}
+
+/* --- the disk */
+
+static bool disk_do(struct run *run, struct bs_req *req)
+{
+	uint8_t *p = run->disk + req->offset;
+
+	if (req->opcode != BS_FLUSH)
+		require(req->offset <= run->bs.limits.size &&
+				req->len <= run->bs.limits.size - req->offset,
+			"a request beyond the disk");
+	require(req->opcode == BS_READ || req->opcode == BS_FLUSH || !(run->bits & LU_READ_ONLY),
+		"a read-only disk is written");
+	if (run->fault) {
+		run->fault = false;
+		req->res = req->offset & 512 ? -EIO : -ENOSPC;
+		return false;
+	}
+	req->res = 0;
+	switch (req->opcode) {
+	case BS_READ: memcpy(req->data, p, req->len); break;
+	case BS_WRITE: memcpy(p, req->data, req->len); break;
+	case BS_UNMAP:
+	case BS_ZERO: memset(p, 0, req->len); break;
+	case BS_FLUSH: break;
+	}
+	return true;
+}
+
+static void disk_answer(struct work *work)
+{
+	struct run *run = container_of(work, struct run, answer);
+	struct bs_req *due[COMMANDS_MAX];
+	unsigned int count = run->pending_count;
+
+	memcpy(due, run->pending, count * sizeof(due[0]));
+	run->pending_count = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		disk_do(run, due[i]);
+		bs_complete(due[i], due[i]->res);
+	}
+}
+
+static bool disk_submit(struct backstore *bs, struct bs_req *req)
+{
+	struct run *run = container_of(bs, struct run, bs);
+
+	if (!run->slow) {
+		disk_do(run, req);
+		return true;
+	}
+	require(run->pending_count < COMMANDS_MAX, "more requests than commands");
+	run->pending[run->pending_count++] = req;
+	reactor_defer(reactor, &run->answer);
+	return false;
+}
+
+static void *disk_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
+{
+	(void)len;
+	return container_of(bs, struct run, bs)->disk + offset;
+}
+
+static const struct bs_driver disk_driver = {
+	.name = "fuzz",
+	.submit = disk_submit,
+	.borrow = disk_borrow,
+};
+
+/* --- the port */
+
+static struct command *command_of(struct scsi_task *task)
+{
+	return container_of(task, struct command, task);
+}
+
+static void moved(struct work *work)
+{
+	struct command *c = container_of(work, struct command, work);
+	bool ok = !c->fails || c->puts;
+
+	/* Data-In is read as late as a transport may. */
+	if (c->puts)
+		memcpy(c->in + c->move_offset, c->move_from, c->move_len);
+	else if (ok)
+		memcpy(c->move_to, c->out + c->move_offset, c->move_len);
+	else
+		task_sense(&c->task, 0x0b, 0x47, 0x05);
+	c->moving = false;
+	c->fails = false;
+	c->task.io_done(&c->task, ok);
+}
+
+static void move(struct command *c, uint32_t offset, uint32_t len)
+{
+	require(!c->moving, "two transfers at a time");
+	require(offset <= c->edtl && len <= c->edtl - offset, "a transfer beyond the EDTL");
+	c->moving = true;
+	c->move_offset = offset;
+	c->move_len = len;
+	c->work.fn = moved;
+	reactor_defer(reactor, &c->work);
+}
+
+static void get_data(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
+{
+	struct command *c = command_of(task);
+	uint32_t there = 0;
+
+	require(!c->ended && c->task.writes, "Data-Out of a command that has none");
+	if (offset == 0 && data == c->first)
+		there = c->at_once < len ? c->at_once : len;
+	c->puts = false;
+	c->move_to = (uint8_t *)data + there;
+	move(c, offset + there, len - there);
+}
+
+static void put_data(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
+		     bool last)
+{
+	struct command *c = command_of(task);
+
+	require(!c->ended && c->task.reads && !c->task.writes, "Data-In of a command without");
+	require(len > 0 && offset == c->in_len, "Data-In with a gap");
+	require(!last || task->status == SAM_GOOD, "the last Data-In without GOOD");
+	c->in_len += len;
+	c->puts = true;
+	c->move_from = data;
+	c->ended += last;
+	move(c, offset, len);
+}
+
+static void done(struct scsi_task *task)
+{
+	struct command *c = command_of(task);
+
+	require(!c->moving, "ended during a transfer");
+	c->ended++;
+}
+
+static const struct task_port_ops port = { get_data, put_data, done };
+
+/* --- one command */
+
+/* The fuzzer's own reading of the CDB. */
+static void decode(struct command *c)
+{
+	static const struct {
+		uint8_t opcode, kind;
+	} kinds[] = {
+		{ 0x08, READ },	      { 0x28, READ },	    { 0xa8, READ },
+		{ 0x88, READ },	      { 0x0a, WRITE },	    { 0x2a, WRITE },
+		{ 0xaa, WRITE },      { 0x8a, WRITE },	    { 0x2f, VERIFY },
+		{ 0xaf, VERIFY },     { 0x8f, VERIFY },	    { 0x41, WRITE_SAME },
+		{ 0x93, WRITE_SAME }, { 0x42, UNMAP },	    { 0x89, COMPARE_AND_WRITE },
+	};
+	const uint8_t *cdb = c->task.cdb;
+
+	c->kind = OTHER;
+	for (size_t i = 0; i < array_size(kinds); i++)
+		if (kinds[i].opcode == cdb[0])
+			c->kind = kinds[i].kind;
+	switch (cdb[0] >> 5) {
+	case 0:
+		c->lba = number(cdb + 1, 3) & 0x1fffff;
+		c->blocks = cdb[4] ? cdb[4] : 256;
+		break;
+	case 1:
+	case 2:
+		c->lba = number(cdb + 2, 4);
+		c->blocks = number(cdb + 7, 2);
+		break;
+	case 4:
+		c->lba = number(cdb + 2, 8);
+		c->blocks = c->kind == COMPARE_AND_WRITE ? cdb[13] : number(cdb + 10, 4);
+		break;
+	default:
+		c->lba = number(cdb + 2, 4);
+		c->blocks = number(cdb + 6, 4);
+		break;
+	}
+}
+
+static void fill_out(struct command *c)
+{
+	struct run *run = c->run;
+
+	for (uint32_t i = 0; i < c->edtl; i++) {
+		uint64_t at = c->lba * run->block + i;
+
+		switch (c->how >> 2 & 3) {
+		case DATA_GIVEN: c->out[i] = c->given_len ? c->given[i % c->given_len] : 0xee; break;
+		case DATA_ZEROS: c->out[i] = 0; break;
+		case DATA_DISK:
+			/* For COMPARE AND WRITE the second half is something new. */
+			if (c->kind == COMPARE_AND_WRITE && i >= c->edtl / 2)
+				c->out[i] = (uint8_t)(i * 7);
+			else
+				c->out[i] = at < run->bs.limits.size ? run->disk[at] : 0;
+			break;
+		case DATA_COUNTING: c->out[i] = (uint8_t)(i ^ i >> 8); break;
+		}
+	}
+}
+
+static void read_command(struct run *run, struct command *c, struct input *in)
+{
+	memset(c, 0, sizeof(*c));
+	c->run = run;
+	c->bits = (uint8_t)take(in, 1);
+	c->how = (uint8_t)take(in, 1);
+	for (unsigned int i = 0; i < 16; i++)
+		c->task.cdb[i] = (uint8_t)take(in, 1);
+	c->task.cdb_len = 16;
+	decode(c);
+	switch (c->how & 3) {
+	case EDTL_GIVEN: c->edtl = take(in, 3); break;
+	case EDTL_CDB: c->edtl = (uint32_t)min_u64(c->blocks * run->block, EDTL_MAX); break;
+	case EDTL_TWICE: c->edtl = (uint32_t)min_u64(2 * c->blocks * run->block, EDTL_MAX); break;
+	case EDTL_BLOCK: c->edtl = run->block; break;
+	}
+	if (c->edtl > EDTL_MAX)
+		c->edtl = EDTL_MAX;
+	if ((c->how >> 2 & 3) == DATA_GIVEN) {
+		c->given_len = (uint32_t)min_u64(take(in, 2), in->left);
+		c->given = in->at;
+		in->at += c->given_len;
+		in->left -= c->given_len;
+	}
+	c->out = malloc(c->edtl + 1u);
+	c->in = malloc(c->edtl + 1u);
+	require(c->out && c->in, "out of memory");
+	fill_out(c);
+}
+
+/* What is undefined shall differ between the two lives. */
+static void spoil_memory(uint32_t up_to, uint8_t with)
+{
+	static const uint32_t sizes[] = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20 };
+	struct buf *b[3];
+
+	for (size_t i = 0; i < array_size(sizes) && sizes[i] / 4 <= up_to; i++) {
+		for (size_t j = 0; j < array_size(b); j++) {
+			b[j] = buf_get(reactor, sizes[i]);
+			require(b[j] != NULL, "memory has run out");
+			memset(b[j]->data, with, b[j]->size);
+		}
+		for (size_t j = 0; j < array_size(b); j++)
+			buf_put(reactor, b[j]);
+	}
+}
+
+static void give_immediate(struct command *c)
+{
+	struct scsi_task *task = &c->task;
+	uint32_t steps = c->how >> 4;
+
+	if (!task->writes || !c->edtl || !(c->bits & TASK_IMMEDIATE) == !c->run->slow)
+		return;
+	c->at_once = (uint32_t)min_u64(c->edtl, steps ? steps * 100 : BUF_MAX);
+	task->first_buf = buf_get(reactor, (uint32_t)min_u64(c->edtl, BUF_MAX));
+	require(task->first_buf != NULL, "memory has run out");
+	memcpy(task->first_buf->data, c->out, c->at_once);
+	task->first_len = c->at_once;
+	c->first = task->first_buf->data;
+}
+
+static void turn(void)
+{
+	while (reactor_turn(reactor))
+		;
+}
+
+static void submit(struct command *c)
+{
+	struct run *run = c->run;
+	struct scsi_task *task = &c->task;
+
+	spoil_memory(c->edtl, run->slow ? 0xaa : 0x55);
+	task->port = &port;
+	task->reactor = reactor;
+	task->nexus = &run->nexus[c->bits & TASK_OTHER_NEXUS ? 1 : 0];
+	task->lun[1] = c->bits & TASK_OTHER_LUN ? 1 : 0;
+	task->attribute = 1;
+	task->reads = c->bits & TASK_READS;
+	task->writes = c->bits & TASK_WRITES;
+	task->edtl = c->edtl;
+	give_immediate(c);
+	if (run->bits & LU_WILD)
+		run->fault = c->fails = c->bits & TASK_FAULT;
+	scsi_submit(task);
+	if (run->bits & LU_WILD && c->bits & TASK_ABORT)
+		scsi_abort(task);
+}
+
+/* --- what must hold */
+
+static void check_sense(const struct scsi_task *task)
+{
+	const uint8_t *s = task->sense;
+
+	if (task->status != SAM_CHECK_CONDITION) {
+		require(task->sense_len == 0 || task->aborted, "sense without CHECK CONDITION");
+		return;
+	}
+	require(task->sense_len >= 8 && task->sense_len <= SENSE_MAX, "length of the sense");
+	require(task->sense_len == 8 + s[7], "additional length of the sense");
+	if ((s[0] & 0x7f) == 0x70)
+		require(task->sense_len >= 14 && s[2] & 0x0f && s[12], "fixed format sense");
+	else
+		require(s[0] == 0x72 && s[1] & 0x0f && s[2], "descriptor format sense");
+}
+
+static void check_result(const struct command *c)
+{
+	const struct scsi_task *task = &c->task;
+	const struct cdb_row *row = cdb_find(task->cdb);
+
+	require(c->ended == 1 && !c->moving, "a command does not end, or ends twice");
+	if (task->aborted)
+		return;
+	require(task->status == SAM_GOOD || task->status == SAM_CHECK_CONDITION ||
+			task->status == SAM_BUSY || task->status == SAM_RESERVATION_CONFLICT ||
+			task->status == SAM_TASK_SET_FULL,
+		"status");
+	check_sense(task);
+	require(c->in_len <= task->transfer_len, "more Data-In than the command has");
+	if (task->status != SAM_GOOD)
+		return;
+	require(row != NULL, "GOOD for a command that is not there");
+	if (row->direction == DIR_IN && task->reads && !task->writes)
+		require(c->in_len == min_u64(task->transfer_len, c->edtl), "Data-In is missing");
+	else
+		require(c->in_len == 0, "Data-In of a command without");
+}
+
+static void model_unmap(const struct command *c, uint8_t *disk)
+{
+	uint64_t end = 8 + (number(c->out + 2, 2) & ~15ull);
+
+	for (uint64_t at = 8; at < end; at += 16) {
+		uint64_t lba = number(c->out + at, 8), blocks = number(c->out + at + 8, 4);
+
+		require(lba <= c->run->blocks && blocks <= c->run->blocks - lba,
+			"UNMAP beyond the disk is GOOD");
+		memset(disk + lba * c->run->block, 0, blocks * c->run->block);
+	}
+}
+
+/* Makes the disk as it was into what it has to be after GOOD. */
+static void model_good(const struct command *c, uint8_t *disk)
+{
+	const struct run *run = c->run;
+	uint64_t bytes, room = c->task.writes ? c->edtl : 0;
+	uint8_t *p;
+
+	if (c->kind == OTHER)
+		return;
+	if (c->kind == UNMAP) {
+		if (c->blocks) /* PARAMETER LIST LENGTH */
+			model_unmap(c, disk);
+		return;
+	}
+	require(c->lba <= run->blocks && c->blocks <= run->blocks - c->lba,
+		"a range beyond the disk is GOOD");
+	bytes = c->blocks * run->block;
+	p = disk + c->lba * run->block;
+	switch (c->kind) {
+	case READ:
+		require(!memcmp(c->in, p, c->in_len), "READ brings other data");
+		require(c->in_len == (c->task.reads && !c->task.writes ? min_u64(bytes, c->edtl) : 0),
+			"READ brings another length");
+		break;
+	case WRITE: memcpy(p, c->out, min_u64(bytes, room)); break;
+	case VERIFY:
+		require(!bytes || (c->task.cdb[1] & 6) != 2 ||
+				(room >= bytes && !memcmp(p, c->out, bytes)),
+			"VERIFY finds no difference");
+		for (uint64_t i = 0; (c->task.cdb[1] & 6) == 6 && i < c->blocks; i++)
+			require(!memcmp(p + i * run->block, c->out, run->block),
+				"VERIFY finds no difference from one block");
+		break;
+	case WRITE_SAME:
+		if (!c->blocks)
+			bytes = (run->blocks - c->lba) * run->block;
+		for (uint64_t i = 0; i < bytes; i += run->block) {
+			if (c->task.cdb[0] == 0x93 && c->task.cdb[1] & 1)
+				memset(p + i, 0, run->block);
+			else
+				memcpy(p + i, c->out, run->block);
+		}
+		break;
+	default:
+		require(room == 2 * bytes, "COMPARE AND WRITE with another length is GOOD");
+		require(!memcmp(p, c->out, bytes), "COMPARE AND WRITE finds no difference");
+		memcpy(p, c->out + bytes, bytes);
+		break;
+	}
+}
+
+static void check_model(const struct command *c)
+{
+	struct run *run = c->run;
+	const struct scsi_task *task = &c->task;
+
+	if (task->status == SAM_GOOD && !(c->bits & TASK_OTHER_LUN))
+		model_good(c, run->before);
+	require(!memcmp(run->disk, run->before, run->bs.limits.size), "the disk has other content");
+}
+
+static void release(struct command *c)
+{
+	if (c->task.first_buf)
+		buf_put(reactor, c->task.first_buf);
+	c->task.first_buf = NULL;
+}
+
+/* --- a life */
+
+static void start(struct run *run, uint8_t bits, uint8_t size)
+{
+	static const uint16_t sizes[] = { 8, 1, 2, 100, 255, 257, 2100 };
+	struct lu_config lu = {
+		.bs = &run->bs, .serial = "FUZZ", .product = "fuzz", .reactors = 1
+	};
+
+	run->bits = bits;
+	run->block = bits & LU_4096 ? 4096 : 512;
+	run->blocks = sizes[size % array_size(sizes)];
+	run->bs.driver = &disk_driver;
+	run->bs.limits = (struct bs_limits){
+		.size = run->blocks * run->block,
+		.block_size = run->block,
+		.physical_block_size = 4096,
+		.read_only = bits & LU_READ_ONLY,
+		.volatile_cache = bits & LU_CACHED,
+		.can_unmap = !(bits & LU_NO_UNMAP),
+		.lends_pointers = !run->slow,
+	};
+	run->answer.fn = disk_answer;
+	/* Of exactly this size: a byte beyond is the sanitizer's. */
+	run->disk = malloc(run->bs.limits.size);
+	run->before = malloc(run->bs.limits.size);
+	require(run->disk && run->before, "out of memory");
+	for (uint64_t i = 0; i < run->bs.limits.size; i++)
+		run->disk[i] = (uint8_t)(i / run->block * 31 + i);
+	require(!lu_create(&lu, &run->lu), "lu_create");
+	snprintf(run->target.name, sizeof(run->target.name), "iqn.2026-11.localhost:riser");
+	run->target.lun[0] = run->lu;
+	for (unsigned int i = 0; i < array_size(run->nexus); i++) {
+		struct nexus *n = &run->nexus[i];
+
+		n->target = &run->target;
+		snprintf(n->initiator_name, sizeof(n->initiator_name), "iqn.2026-11.localhost:%u",
+			 i);
+		nexus_attach(n);
+		for (unsigned int lun = 0; !(bits & LU_ATTENTIONS) && lun < TARGET_LUNS; lun++)
+			n->unit_attentions[lun] = 0;
+	}
+}
+
+static void live(struct run *run, struct input in)
+{
+	uint8_t bits = (uint8_t)take(&in, 1), size = (uint8_t)take(&in, 1);
+
+	start(run, bits, size);
+	while (in.left && run->count < COMMANDS_MAX) {
+		struct command *c = &run->commands[run->count++];
+
+		read_command(run, c, &in);
+		if (!(bits & LU_WILD))
+			memcpy(run->before, run->disk, run->bs.limits.size);
+		submit(c);
+		if (bits & LU_WILD && c->bits & TASK_LEAVE)
+			continue;
+		turn();
+		if (!(bits & LU_WILD)) {
+			check_result(c);
+			check_model(c);
+		}
+	}
+	turn();
+	for (unsigned int i = 0; i < run->count; i++) {
+		check_result(&run->commands[i]);
+		release(&run->commands[i]);
+	}
+	for (unsigned int i = 0; i < array_size(run->nexus); i++)
+		nexus_detach(&run->nexus[i]);
+	require(slab_in_use(slab) == 0, "memory is left");
+}
+
+static void compare(const struct run *a, const struct run *b)
+{
+	for (unsigned int i = 0; i < a->count; i++) {
+		const struct command *x = &a->commands[i], *y = &b->commands[i];
+
+		require(x->task.status == y->task.status &&
+				x->task.sense_len == y->task.sense_len &&
+				!memcmp(x->task.sense, y->task.sense, x->task.sense_len),
+			"another status the second time");
+		require(x->task.transfer_len == y->task.transfer_len && x->in_len == y->in_len,
+			"another length the second time");
+		require(!memcmp(x->in, y->in, x->in_len), "other Data-In the second time");
+	}
+	require(!memcmp(a->disk, b->disk, a->bs.limits.size), "another disk the second time");
+}
+
+static void end(struct run *run)
+{
+	for (unsigned int i = 0; i < run->count; i++) {
+		free(run->commands[i].out);
+		free(run->commands[i].in);
+	}
+	lu_destroy(run->lu);
+	free(run->disk);
+	free(run->before);
+	free(run);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	log_set_level((enum log_level)0);
+	require(!slab_create(128u << 20, &slab), "slab_create");
+	require(!reactor_create_virtual(slab, &reactor), "reactor_create_virtual");
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+	struct run *run[VARIANTS];
+
+	if (size < 2)
+		return 0;
+	for (unsigned int i = 0; i < VARIANTS; i++) {
+		run[i] = calloc(1, sizeof(*run[i]));
+		require(run[i] != NULL, "out of memory");
+		run[i]->slow = i;
+		live(run[i], in);
+	}
+	if (!(data[0] & LU_WILD))
+		compare(run[0], run[1]);
+	for (unsigned int i = 0; i < VARIANTS; i++)
+		end(run[i]);
+	return 0;
+}
