@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * riserd: opens the disks, starts the reactors, serves, and stops in order: no new connections,
+ * commands in progress finish, sessions close, disks are flushed, exit 0.
+ */
+#include <errno.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/slab.h"
+#include "lu.h"
+#include "options.h"
+#include "transport.h"
+
+enum { DRAIN_MS = 5000, STOP_LIMIT_S = 15 };
+
+struct disk {
+	struct backstore *bs;
+	struct lu *lu;
+	char serial[37];
+	struct bs_req flush;
+	int flush_result;
+	sem_t *flushed;
+};
+
+struct daemon {
+	struct options options;
+	struct slab *slab;
+	struct reactor *reactors[OPTION_CPUS];
+	unsigned int reactor_count, running;
+	struct disk *disks;
+	struct scsi_target scsi_target;
+	struct target_config target;
+	struct server *server;
+	struct work flush_work;
+	sem_t done;
+};
+
+/* A disk that cannot be opened stops the start, before anything listens. */
+static int open_disks(struct daemon *d)
+{
+	char why[512];
+
+	d->disks = calloc(d->options.disk_count, sizeof(*d->disks));
+	if (!d->disks)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		if (bs_open(&d->options.disks[i], &d->disks[i].bs, why, sizeof(why))) {
+			log_error("LUN %u: %s", i, why);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* Two disks with one serial number would be taken for two paths to the same disk. */
+static void choose_serial(struct daemon *d, unsigned int lun)
+{
+	struct disk *disk = &d->disks[lun];
+
+	snprintf(disk->serial, sizeof(disk->serial), "%s", disk->bs->serial);
+	for (unsigned int i = 0; i < lun; i++)
+		if (!strcmp(d->disks[i].serial, disk->serial))
+			snprintf(disk->serial, sizeof(disk->serial), "%.31s-%u", disk->bs->serial,
+				 (uint8_t)lun);
+}
+
+static int create_target(struct daemon *d)
+{
+	struct options *o = &d->options;
+
+	snprintf(d->scsi_target.name, sizeof(d->scsi_target.name), "%s", o->target_name);
+	d->scsi_target.port_group = 1;
+	d->scsi_target.relative_port = 1;
+	for (unsigned int i = 0; i < o->disk_count; i++) {
+		struct lu_config cfg = { .bs = d->disks[i].bs, .reactors = d->reactor_count };
+
+		choose_serial(d, i);
+		cfg.serial = d->disks[i].serial;
+		cfg.product = d->disks[i].bs->driver->name;
+		if (lu_create(&cfg, &d->disks[i].lu))
+			return -ENOMEM;
+		d->scsi_target.lun[i] = d->disks[i].lu;
+	}
+	d->target = (struct target_config){
+		.scsi = &d->scsi_target,
+		.allow_any = o->allow_any,
+		.allow = o->allow,
+		.allow_count = o->allow_count,
+		.chap = o->chap,
+		.chap_mutual = o->chap_mutual,
+	};
+	return 0;
+}
+
+static int create_reactors(struct daemon *d)
+{
+	int err = slab_create(d->options.memory, &d->slab);
+
+	if (err) {
+		log_error("cannot reserve %llu bytes for buffers: %s; try a smaller --memory",
+			  (unsigned long long)d->options.memory, strerror(-err));
+		return err;
+	}
+	for (unsigned int i = 0; i < d->options.cpu_count; i++) {
+		struct reactor_config cfg = {
+			.index = i,
+			.cpu = d->options.cpus[i],
+			.slab = d->slab,
+			.busy_poll_ns = d->options.busy_poll_ns,
+		};
+
+		err = reactor_create(&cfg, &d->reactors[i]);
+		if (err)
+			return err;
+		d->reactor_count++;
+	}
+	return 0;
+}
+
+static int listen_all(struct daemon *d)
+{
+	struct server_config cfg = {
+		.targets = &d->target,
+		.target_count = 1,
+		.limits = d->options.limits,
+		.reactors = d->reactors,
+		.reactor_count = d->reactor_count,
+	};
+	char why[256];
+	int err = server_create(&cfg, &d->server);
+
+	if (err)
+		return err;
+	for (unsigned int i = 0; i < d->options.portal_count; i++) {
+		err = server_listen(d->server, &tcp_transport, &d->options.portals[i], why,
+				    sizeof(why));
+		if (err) {
+			log_error("%s", why);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int start_reactors(struct daemon *d)
+{
+	for (; d->running < d->reactor_count; d->running++) {
+		int err = reactor_start(d->reactors[d->running]);
+
+		if (err) {
+			log_error("cannot start a thread: %s", strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void print_urls(const struct daemon *d)
+{
+	char address[64];
+
+	for (unsigned int p = 0; p < d->options.portal_count; p++) {
+		address_format(&d->options.portals[p].addr, address, sizeof(address));
+		for (unsigned int i = 0; i < d->options.disk_count; i++)
+			printf("iscsi://%s/%s/%u\n", address, d->options.target_name, i);
+	}
+	printf("ready\n");
+	fflush(stdout);
+}
+
+static void flush_done(struct bs_req *req, int res)
+{
+	struct disk *disk = container_of(req, struct disk, flush);
+
+	disk->flush_result = res;
+	sem_post(disk->flushed);
+}
+
+/* [reactor 0] No session is left: what was written goes to stable media. */
+static void flush_disks(struct work *work)
+{
+	struct daemon *d = container_of(work, struct daemon, flush_work);
+
+	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		struct disk *disk = &d->disks[i];
+
+		disk->flushed = &d->done;
+		disk->flush = (struct bs_req){
+			.opcode = BS_FLUSH,
+			.reactor = d->reactors[0],
+			.done = flush_done,
+		};
+		if (bs_submit(disk->bs, &disk->flush))
+			flush_done(&disk->flush, disk->flush.res);
+	}
+}
+
+static void sessions_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	sem_post(&d->done);
+}
+
+/* False: a backstore hangs, and so would we. */
+static bool wait_done(struct daemon *d, const struct timespec *deadline)
+{
+	while (sem_timedwait(&d->done, deadline))
+		if (errno != EINTR)
+			return false;
+	return true;
+}
+
+static int stop(struct daemon *d)
+{
+	struct timespec deadline;
+	int status = 0;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += STOP_LIMIT_S;
+	server_stop(d->server, DRAIN_MS, sessions_stopped, d);
+	if (!wait_done(d, &deadline)) {
+		log_error("commands hang in a backstore, giving up after %d s", STOP_LIMIT_S);
+		_exit(1);
+	}
+	d->flush_work.fn = flush_disks;
+	reactor_post(d->reactors[0], &d->flush_work);
+	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		if (!wait_done(d, &deadline)) {
+			log_error("a flush hangs, giving up after %d s", STOP_LIMIT_S);
+			_exit(1);
+		}
+	}
+	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		if (d->disks[i].flush_result && !d->disks[i].bs->limits.read_only) {
+			log_error("LUN %u: %s: flush failed: %s", i, d->disks[i].bs->name,
+				  strerror(-d->disks[i].flush_result));
+			status = 1;
+		}
+	}
+	return status;
+}
+
+static void *second_signal(void *arg)
+{
+	sigset_t *set = arg;
+	int sig;
+
+	sigwait(set, &sig);
+	log_warn("second signal, exiting without waiting");
+	_exit(1);
+}
+
+static int serve(struct daemon *d, sigset_t *set)
+{
+	pthread_t impatient;
+	int sig, status;
+
+	print_urls(d);
+	sigwait(set, &sig);
+	log_info("stopping");
+	if (pthread_create(&impatient, NULL, second_signal, set))
+		return stop(d);
+	status = stop(d);
+	pthread_cancel(impatient);
+	pthread_join(impatient, NULL);
+	return status;
+}
+
+static void tear_down(struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->running; i++)
+		reactor_stop(d->reactors[i]);
+	for (unsigned int i = 0; i < d->running; i++)
+		reactor_join(d->reactors[i]);
+	server_destroy(d->server);
+	for (unsigned int i = 0; i < d->options.disk_count && d->disks; i++) {
+		lu_destroy(d->disks[i].lu);
+		if (d->disks[i].bs)
+			bs_close(d->disks[i].bs);
+	}
+	for (unsigned int i = 0; i < d->reactor_count; i++)
+		reactor_destroy(d->reactors[i]);
+	slab_destroy(d->slab);
+	free(d->disks);
+	sem_destroy(&d->done);
+	options_free(&d->options);
+	free(d);
+}
+
+static void raise_limits(void)
+{
+	struct rlimit r;
+
+	if (!getrlimit(RLIMIT_NOFILE, &r)) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	sigset_t set;
+	int status = 1;
+
+	if (!d || sem_init(&d->done, 0, 0))
+		return 1;
+	status = options_parse(&d->options, argc, argv);
+	if (status) {
+		tear_down(d);
+		return status < 0 ? 0 : status;
+	}
+	/* Before any thread: all of them inherit the mask, only sigwait() sees the signals. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	log_set_level(d->options.log_level);
+	raise_limits();
+	status = 1;
+	if (!open_disks(d) && !create_reactors(d) && !create_target(d) && !listen_all(d) &&
+	    !start_reactors(d))
+		status = serve(d, &set);
+	tear_down(d);
+	return status;
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Command line: every mistake gets one line that names the argument, and exit status 2. */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <net/if.h>
+#include <openssl/crypto.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+
+enum {
+	OPT_ALLOW = 256,
+	OPT_CHAP,
+	OPT_CHAP_MUTUAL,
+	OPT_CPUS,
+	OPT_MEMORY,
+	OPT_BUSY_POLL,
+	OPT_LOG,
+	OPT_LOGIN_TIMEOUT,
+	OPT_DATA_TIMEOUT,
+	OPT_NOP_INTERVAL,
+	OPT_MAX_CONNECTIONS,
+	OPT_VERSION,
+};
+
+static const struct option long_options[] = {
+	{ "portal", required_argument, NULL, 'p' },
+	{ "name", required_argument, NULL, 'n' },
+	{ "allow", required_argument, NULL, OPT_ALLOW },
+	{ "chap", required_argument, NULL, OPT_CHAP },
+	{ "chap-mutual", required_argument, NULL, OPT_CHAP_MUTUAL },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "busy-poll", required_argument, NULL, OPT_BUSY_POLL },
+	{ "log", required_argument, NULL, OPT_LOG },
+	{ "login-timeout", required_argument, NULL, OPT_LOGIN_TIMEOUT },
+	{ "data-timeout", required_argument, NULL, OPT_DATA_TIMEOUT },
+	{ "nop-interval", required_argument, NULL, OPT_NOP_INTERVAL },
+	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ 0 },
+};
+
+static const char usage[] =
+	"usage: riserd [OPTION]... DISK...\n"
+	"Serve disks over iSCSI. DISK number i is LUN i of one target.\n"
+	"\n"
+	"  -p, --portal ADDR[:PORT]   listen here (127.0.0.1:3260); may be repeated; port 0: any\n"
+	"  -n, --name IQN             name of the target (iqn.2026-11.localhost:riser)\n"
+	"      --allow IQN|any        initiators that may log in; needed unless all portals are\n"
+	"                             loopback addresses\n"
+	"      --chap USER:FILE       initiators must prove the secret in FILE\n"
+	"      --chap-mutual USER:FILE  prove ourselves with the secret in FILE when asked\n"
+	"      --cpus LIST            one thread on each of these CPUs, e.g. 0,2-3 (all, at most 8)\n"
+	"      --memory SIZE          budget for data in flight (256M)\n"
+	"      --busy-poll US         spin so many microseconds before sleeping (0)\n"
+	"      --log LEVEL            error, warn, info or debug (info)\n"
+	"      --login-timeout S      close connections that have not logged in (15)\n"
+	"      --data-timeout S       close when written data does not come (60)\n"
+	"      --nop-interval S       ping silent initiators; 0: never (15)\n"
+	"      --max-connections N    refuse more (4096)\n"
+	"\n"
+	"  DISK   ram:SIZE | null:SIZE | PATH (file or block device), then ,key=value:\n"
+	"         readonly=on  block-size=512|4096  direct=on  size=10G (creates the file)\n"
+	"         serial=TEXT\n";
+
+static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static int complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("riserd: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; try riserd --help\n", stderr);
+	return 2;
+}
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	return !errno && !*end && *out <= max;
+}
+
+static bool parse_host(const char *host, uint16_t port, struct portal_address *out)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->addr;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->addr;
+	char name[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+	char *scope;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(port);
+		out->len = sizeof(*v4);
+		return true;
+	}
+	if ((size_t)snprintf(name, sizeof(name), "%s", host) >= sizeof(name))
+		return false;
+	scope = strchr(name, '%');
+	if (scope) {
+		*scope++ = '\0';
+		v6->sin6_scope_id = if_nametoindex(scope);
+		if (!v6->sin6_scope_id)
+			return false;
+	}
+	if (inet_pton(AF_INET6, name, &v6->sin6_addr) != 1)
+		return false;
+	v6->sin6_family = AF_INET6;
+	v6->sin6_port = htons(port);
+	out->len = sizeof(*v6);
+	return true;
+}
+
+bool options_parse_address(const char *text, struct portal_address *out)
+{
+	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+	const char *end, *colon = NULL;
+	uint64_t port = ISCSI_PORT;
+
+	if (*text == '[') {
+		end = strchr(++text, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return false;
+		colon = end[1] ? end + 1 : NULL;
+	} else {
+		colon = strchr(text, ':');
+		if (colon && strchr(colon + 1, ':'))
+			colon = NULL; /* a bare IPv6 address */
+		end = colon ? colon : text + strlen(text);
+	}
+	if (colon && !parse_number(colon + 1, 65535, &port))
+		return false;
+	if ((size_t)(end - text) >= sizeof(host))
+		return false;
+	memcpy(host, text, (size_t)(end - text));
+	host[end - text] = '\0';
+	return parse_host(host, (uint16_t)port, out);
+}
+
+bool options_parse_cpus(const char *text, int *cpus, unsigned int *count)
+{
+	cpu_set_t allowed;
+	char *end;
+
+	*count = 0;
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return false;
+	for (;;) {
+		unsigned long first, last;
+
+		if (!isdigit((unsigned char)*text))
+			return false;
+		first = last = strtoul(text, &end, 10);
+		if (*end == '-' && isdigit((unsigned char)end[1]))
+			last = strtoul(end + 1, &end, 10);
+		if (last < first || last >= CPU_SETSIZE)
+			return false;
+		for (; first <= last; first++) {
+			if (*count == OPTION_CPUS || !CPU_ISSET(first, &allowed))
+				return false;
+			cpus[(*count)++] = (int)first;
+		}
+		if (!*end)
+			return true;
+		if (*end != ',')
+			return false;
+		text = end + 1;
+	}
+}
+
+static void default_cpus(struct options *o)
+{
+	cpu_set_t allowed;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		CPU_ZERO(&allowed);
+	for (int i = 0; i < CPU_SETSIZE && o->cpu_count < 8; i++)
+		if (CPU_ISSET(i, &allowed))
+			o->cpus[o->cpu_count++] = i;
+	if (!o->cpu_count)
+		o->cpus[o->cpu_count++] = -1;
+}
+
+/* USER:FILE; the file holds the secret, one newline at its end does not count. */
+static int parse_chap(const char *opt, const char *text, struct chap_account *a)
+{
+	uint8_t secret[CHAP_SECRET_MAX + 2];
+	const char *colon = strchr(text, ':');
+	ssize_t len;
+	int fd;
+
+	if (!colon || colon == text || !colon[1] || (size_t)(colon - text) > CHAP_NAME_MAX)
+		return complain("%s %s: not USER:FILE", opt, text);
+	fd = open(colon + 1, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return complain("%s %s: cannot read %s: %s", opt, text, colon + 1, strerror(errno));
+	len = read(fd, secret, sizeof(secret));
+	close(fd);
+	if (len < 0)
+		return complain("%s %s: cannot read %s: %s", opt, text, colon + 1, strerror(errno));
+	if (len && secret[len - 1] == '\n')
+		len--;
+	if (len < CHAP_SECRET_MIN || len > CHAP_SECRET_MAX)
+		return complain("%s %s: the secret in %s has %zd bytes, it must have %d to %d", opt,
+				text, colon + 1, len, CHAP_SECRET_MIN, CHAP_SECRET_MAX);
+	memcpy(a->user, text, (size_t)(colon - text));
+	a->user[colon - text] = '\0';
+	memcpy(a->secret, secret, (size_t)len);
+	a->secret_len = (uint8_t)len;
+	OPENSSL_cleanse(secret, sizeof(secret));
+	return 0;
+}
+
+static int parse_allow(struct options *o, const char *text)
+{
+	void *grown;
+
+	if (!strcmp(text, "any")) {
+		o->allow_any = true;
+		return 0;
+	}
+	grown = reallocarray(o->allow, o->allow_count + 1, sizeof(*o->allow));
+	if (!grown)
+		return complain("--allow %s: out of memory", text);
+	o->allow = grown;
+	if (!name_normalize(text, strlen(text), o->allow[o->allow_count]))
+		return complain("--allow %s: not an iSCSI name (iqn., eui. or naa.)", text);
+	o->allow_count++;
+	return 0;
+}
+
+static int parse_log_level(struct options *o, const char *text)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} levels[] = {
+		{ "error", LOG_LEVEL_ERROR },
+		{ "warn", LOG_LEVEL_WARN },
+		{ "info", LOG_LEVEL_INFO },
+		{ "debug", LOG_LEVEL_DEBUG },
+	};
+
+	for (unsigned int i = 0; i < array_size(levels); i++) {
+		if (!strcmp(text, levels[i].name)) {
+			o->log_level = levels[i].level;
+			return 0;
+		}
+	}
+	return complain("--log %s: not error, warn, info or debug", text);
+}
+
+static int parse_seconds(const char *opt, const char *text, uint32_t min, uint32_t *out)
+{
+	uint64_t n;
+
+	if (!parse_number(text, 86400, &n) || n < min)
+		return complain("--%s %s: not a number of seconds from %u to 86400", opt, text,
+				min);
+	*out = (uint32_t)n;
+	return 0;
+}
+
+static int parse_portal(struct options *o, const char *text)
+{
+	if (o->portal_count == OPTION_PORTALS)
+		return complain("--portal %s: more than %d portals", text, OPTION_PORTALS);
+	if (!options_parse_address(text, &o->portals[o->portal_count]))
+		return complain("--portal %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
+	o->portal_count++;
+	return 0;
+}
+
+static int parse_option(struct options *o, int opt, const char *arg)
+{
+	uint64_t n;
+
+	switch (opt) {
+	case 'p': return parse_portal(o, arg);
+	case 'n':
+		if (!name_normalize(arg, strlen(arg), o->target_name))
+			return complain("--name %s: not an iSCSI name (iqn., eui. or naa.)", arg);
+		return 0;
+	case OPT_ALLOW: return parse_allow(o, arg);
+	case OPT_CHAP: return parse_chap("--chap", arg, &o->chap);
+	case OPT_CHAP_MUTUAL: return parse_chap("--chap-mutual", arg, &o->chap_mutual);
+	case OPT_CPUS:
+		if (!options_parse_cpus(arg, o->cpus, &o->cpu_count))
+			return complain("--cpus %s: not a list of CPUs that we may use", arg);
+		return 0;
+	case OPT_MEMORY:
+		if (!bs_parse_size(arg, &o->memory) || o->memory < 4u << 20 ||
+		    o->memory > 1ull << 40)
+			return complain("--memory %s: not a size from 4M to 1T", arg);
+		return 0;
+	case OPT_BUSY_POLL:
+		if (!parse_number(arg, 1000000, &n))
+			return complain("--busy-poll %s: not microseconds from 0 to 1000000", arg);
+		o->busy_poll_ns = n * NSEC_PER_USEC;
+		return 0;
+	case OPT_LOG: return parse_log_level(o, arg);
+	case OPT_LOGIN_TIMEOUT:
+		return parse_seconds("login-timeout", arg, 1, &o->limits.login_timeout_s);
+	case OPT_DATA_TIMEOUT:
+		return parse_seconds("data-timeout", arg, 1, &o->limits.data_timeout_s);
+	case OPT_NOP_INTERVAL:
+		return parse_seconds("nop-interval", arg, 0, &o->limits.nop_interval_s);
+	case OPT_MAX_CONNECTIONS:
+		if (!parse_number(arg, 60000, &n) || !n)
+			return complain("--max-connections %s: not a number from 1 to 60000", arg);
+		o->limits.max_connections = (uint32_t)n;
+		return 0;
+	}
+	return 2; /* getopt has said it */
+}
+
+static bool is_loopback(const struct portal_address *p)
+{
+	if (p->addr.ss_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)&p->addr)->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&p->addr)->sin6_addr);
+}
+
+/* What only the whole command line can tell. */
+static int check(struct options *o)
+{
+	bool loopback = true;
+
+	if (!o->portal_count)
+		options_parse_address("127.0.0.1", &o->portals[o->portal_count++]);
+	for (unsigned int i = 0; i < o->portal_count; i++)
+		loopback &= is_loopback(&o->portals[i]);
+	if (!o->allow_any && !o->allow_count) {
+		if (!loopback)
+			return complain("--portal: an address beyond loopback needs --allow IQN "
+					"(or --allow any)");
+		o->allow_any = true;
+	}
+	if (o->chap_mutual.user[0] && !o->chap.user[0])
+		return complain("--chap-mutual: needs --chap too");
+	if (o->chap.secret_len && o->chap.secret_len == o->chap_mutual.secret_len &&
+	    !CRYPTO_memcmp(o->chap.secret, o->chap_mutual.secret, o->chap.secret_len))
+		return complain("--chap-mutual: the secret must differ from that of --chap");
+	if (!o->disk_count)
+		return complain("no DISK given, e.g. ram:1G or /path/to/file");
+	return 0;
+}
+
+static int parse_disks(struct options *o, int count, char **args)
+{
+	char why[512];
+
+	if (count > TARGET_LUNS)
+		return complain("%s: more than %d disks", args[TARGET_LUNS], TARGET_LUNS);
+	o->disks = calloc((size_t)count + 1, sizeof(*o->disks));
+	if (!o->disks)
+		return 1;
+	for (int i = 0; i < count; i++) {
+		if (bs_parse(args[i], &o->disks[i], why, sizeof(why)))
+			return complain("%s: %s", args[i], why);
+		o->disk_count++;
+	}
+	return 0;
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+	int opt, status;
+
+	*o = (struct options){
+		.target_name = "iqn.2026-11.localhost:riser",
+		.memory = 256u << 20,
+		.log_level = LOG_LEVEL_INFO,
+		.limits = server_default_limits,
+	};
+	while ((opt = getopt_long(argc, argv, "p:n:h", long_options, NULL)) != -1) {
+		if (opt == 'h' || opt == OPT_VERSION) {
+			fputs(opt == 'h' ? usage : "riserd 0.1\n", stdout);
+			return -1;
+		}
+		status = parse_option(o, opt, optarg);
+		if (status)
+			return status;
+	}
+	if (!o->cpu_count)
+		default_cpus(o);
+	status = parse_disks(o, argc - optind, argv + optind);
+	return status ? status : check(o);
+}
+
+void options_free(struct options *o)
+{
+	OPENSSL_cleanse(&o->chap, sizeof(o->chap));
+	OPENSSL_cleanse(&o->chap_mutual, sizeof(o->chap_mutual));
+	free(o->allow);
+	free(o->disks);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The command line of riserd. */
+#ifndef RISERD_OPTIONS_H
+#define RISERD_OPTIONS_H
+
+#include "backstore.h"
+#include "core/log.h"
+#include "session.h"
+
+enum { OPTION_PORTALS = 64, OPTION_CPUS = REACTOR_MAX };
+
+struct options {
+	struct portal_address portals[OPTION_PORTALS];
+	unsigned int portal_count;
+	char target_name[ISCSI_NAME_MAX + 1];
+	bool allow_any;
+	char (*allow)[ISCSI_NAME_MAX + 1];
+	unsigned int allow_count;
+	struct chap_account chap, chap_mutual;
+	int cpus[OPTION_CPUS];
+	unsigned int cpu_count;
+	uint64_t memory; /* bytes for the slab */
+	uint64_t busy_poll_ns;
+	enum log_level log_level;
+	struct server_limits limits;
+	struct bs_spec *disks;
+	unsigned int disk_count;
+};
+
+/* Fills *o from the command line. 0, or the exit status after one line to stderr that names the
+ * argument (2), or 1 for out of memory; -1: --help or --version was printed, exit 0. */
+int options_parse(struct options *o, int argc, char **argv);
+void options_free(struct options *o); /* wipes secrets */
+
+/* "192.0.2.1", "192.0.2.1:3260", "[::1]:3260", "::1". False: malformed. */
+bool options_parse_address(const char *text, struct portal_address *out);
+/* "0,2-3" into cpus; false: malformed, or a CPU we may not use. */
+bool options_parse_cpus(const char *text, int *cpus, unsigned int *count);
+
+#endif
