@@ -52,11 +52,12 @@ void bs_set_serial(struct backstore *bs, const struct bs_spec *spec, const char 
 
 void bs_set_serial_by_order(struct backstore *bs, const struct bs_spec *spec, const char *text)
 {
-	char numbered[300];
+	char scoped[512];
 
-	bs_set_serial(bs, spec, text);
+	snprintf(scoped, sizeof(scoped), "%s of %s", text, spec->scope);
+	bs_set_serial(bs, spec, scoped);
 	for (int i = 2; !spec->serial[0] && bs_find_serial(bs->serial); i++) {
-		snprintf(numbered, sizeof(numbered), "%s number %d", text, i);
-		hash(bs->serial, numbered);
+		snprintf(scoped, sizeof(scoped), "%s number %d of %s", text, i, spec->scope);
+		hash(bs->serial, scoped);
 	}
 }

@@ -76,6 +76,8 @@ struct bs_spec {
 	uint32_t block_size; /* bytes; 0 = not given */
 	bool read_only, direct;
 	char serial[37]; /* unit serial number; empty = derived from stored identity */
+	char scope[224]; /* name of the target: mixed into the serial of a disk that has no identity
+	                  * of its own (ram, null), since two daemons may serve the same spec */
 	char fault[256]; /* rules of the fault filter; empty = none */
 };
 

@@ -23,7 +23,6 @@ enum { DRAIN_MS = 5000, STOP_LIMIT_S = 15 };
 struct disk {
 	struct backstore *bs;
 	struct lu *lu;
-	char serial[37];
 	struct bs_req flush;
 	int flush_result;
 	sem_t *flushed;
@@ -51,24 +50,14 @@ static int open_disks(struct daemon *d)
 	if (!d->disks)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		memcpy(d->options.disks[i].scope, d->options.target_name,
+		       sizeof(d->options.target_name));
 		if (bs_open(&d->options.disks[i], &d->disks[i].bs, why, sizeof(why))) {
 			log_error("LUN %u: %s", i, why);
 			return -EINVAL;
 		}
 	}
 	return 0;
-}
-
-/* Two disks with one serial number would be taken for two paths to the same disk. */
-static void choose_serial(struct daemon *d, unsigned int lun)
-{
-	struct disk *disk = &d->disks[lun];
-
-	snprintf(disk->serial, sizeof(disk->serial), "%s", disk->bs->serial);
-	for (unsigned int i = 0; i < lun; i++)
-		if (!strcmp(d->disks[i].serial, disk->serial))
-			snprintf(disk->serial, sizeof(disk->serial), "%.31s-%u", disk->bs->serial,
-				 (uint8_t)lun);
 }
 
 static int create_target(struct daemon *d)
@@ -81,8 +70,7 @@ static int create_target(struct daemon *d)
 	for (unsigned int i = 0; i < o->disk_count; i++) {
 		struct lu_config cfg = { .bs = d->disks[i].bs, .reactors = d->reactor_count };
 
-		choose_serial(d, i);
-		cfg.serial = d->disks[i].serial;
+		cfg.serial = d->disks[i].bs->serial;
 		cfg.product = d->disks[i].bs->driver->name;
 		if (lu_create(&cfg, &d->disks[i].lu))
 			return -ENOMEM;
