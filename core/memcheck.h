@@ -3,6 +3,17 @@
 #ifndef RISER_CORE_MEMCHECK_H
 #define RISER_CORE_MEMCHECK_H
 
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef THREAD_SANITIZER
+#define THREAD_SANITIZER 0
+#endif
+
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define RISER_ASAN 1
