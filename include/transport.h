@@ -50,7 +50,8 @@ struct pdu {
 	 * min(EDTL, BUF_MAX) bytes. The callee takes it by setting buf to NULL. NULL for others. */
 	struct buf *buf;
 	bool data_digest_error; /* data segment failed its CRC: discard per RFC 7143 7.8 */
-	bool dropped; /* no memory for the data: it was read and thrown away */
+	bool dropped; /* data is thrown away: no memory for it, or not a Login before full feature
+	               * phase (shown at once, by its header alone) */
 };
 
 /* A PDU to the peer. Embedded in its owner; the transport borrows it until sent(). */
@@ -81,7 +82,8 @@ struct transfer {
 	                     * get: R2T template: lun, itt. */
 	void *data; /* len bytes */
 	uint32_t offset; /* Buffer Offset of data in the whole command, bytes */
-	uint32_t len; /* bytes; put: may be 0 only with with_status */
+	uint32_t len; /* bytes; put: may be 0 only with with_status; get: only if unsolicited,
+	               * which drains the sequence into nowhere */
 	bool with_status; /* put: ends the command; the S bit goes with the last Data-In (the
 	                   * session asks for it only for status GOOD without sense) */
 	bool final; /* put: last data of the command's only sequence (F bit) */
@@ -148,7 +150,8 @@ struct transport_ops {
 	 * bound address is written back to *addr. -errno with one line in why. */
 	int (*listen)(struct reactor *r, struct portal_address *addr, const struct conn_up *up,
 		      void *ctx, struct listener **out, char *why, size_t why_size);
-	/* [r's thread, or any when r does not run] No accepted() afterwards; connections live on. */
+	/* [r's thread, or any when r will not run again] No accepted() afterwards on r's thread; on
+	 * others one may be under way, so ctx outlives their reactors. Connections live on. */
 	void (*unlisten)(struct listener *l);
 	/* Narrows what the session would offer to what the transport can: clears digests it cannot
 	 * do, lowers lengths. Called once per login before operational negotiation. */

@@ -707,11 +707,13 @@ static void address_in_use(void)
 	struct server *s = server_start(AF_INET);
 	struct portal_address same = s->addr;
 	struct listener *l;
-	char why[100] = "";
+	char why[200] = "", want[200], name[64];
 
 	CU_ASSERT_EQUAL(tcp_transport.listen(s->r, &same, &up, s, &l, why, sizeof(why)),
 			-EADDRINUSE);
-	CU_ASSERT_STRING_EQUAL(why, "cannot bind: Address already in use");
+	address_format(&same.addr, name, sizeof(name));
+	snprintf(want, sizeof(want), "%s: cannot bind: Address already in use", name);
+	CU_ASSERT_STRING_EQUAL(why, want);
 	server_stop(s);
 }
 

@@ -63,21 +63,6 @@ static void shard_put(struct tcp_shard *s)
 	pthread_mutex_unlock(&shards.lock);
 }
 
-static void print_address(const struct sockaddr_storage *ss, char *out, size_t size)
-{
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
-	char text[INET6_ADDRSTRLEN] = "?";
-
-	if (ss->ss_family == AF_INET6) {
-		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
-		snprintf(out, size, "[%s]:%u", text, ntohs(in6->sin6_port));
-	} else {
-		inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
-		snprintf(out, size, "%s:%u", text, ntohs(in->sin_port));
-	}
-}
-
 static void read_addresses(struct tcp_conn *c)
 {
 	socklen_t len = sizeof(c->base.peer);
@@ -91,8 +76,8 @@ static void read_addresses(struct tcp_conn *c)
 	getpeername(c->fd, (struct sockaddr *)&c->base.peer, &len);
 	len = sizeof(c->base.local);
 	getsockname(c->fd, (struct sockaddr *)&c->base.local, &len);
-	print_address(&c->base.peer, c->base.peer_name, sizeof(c->base.peer_name));
-	print_address(&c->base.local, c->base.local_name, sizeof(c->base.local_name));
+	address_format(&c->base.peer, c->base.peer_name, sizeof(c->base.peer_name));
+	address_format(&c->base.local, c->base.local_name, sizeof(c->base.local_name));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 

@@ -22,6 +22,25 @@ static struct get *find(struct tcp_conn *c, uint32_t itt)
 	return g;
 }
 
+static void burst_begin(struct tcp_conn *c, struct get *g, struct burst *b, uint32_t offset,
+			uint32_t len)
+{
+	b->offset = offset;
+	b->len = len;
+	b->got = b->datasn = 0;
+	b->result = TRANSFER_OK;
+	b->active = true;
+	g->outstanding++;
+	c->large_bursts += len >= LARGE;
+}
+
+static void burst_end(struct tcp_conn *c, struct get *g, struct burst *b)
+{
+	b->active = false;
+	g->outstanding--;
+	c->large_bursts -= b->len >= LARGE;
+}
+
 /* Takes g apart. Nothing in the kernel may know t's data any more. */
 static struct transfer *detach(struct tcp_conn *c, struct get *g, enum transfer_result result)
 {
@@ -31,6 +50,10 @@ static struct transfer *detach(struct tcp_conn *c, struct get *g, enum transfer_
 	while (*at != g)
 		at = &(*at)->next;
 	*at = g->next;
+	for (uint32_t i = 0; g->outstanding; i++) {
+		if (g->burst[i].active)
+			burst_end(c, g, &g->burst[i]);
+	}
 	list_del(&t->node); /* R2Ts still to be sent */
 	if (c->rx.get == g)
 		c->rx.get = NULL;
@@ -80,19 +103,15 @@ bool tcp_next_r2t(struct tcp_conn *c, struct transfer *t, struct bhs_r2t *r2t)
 		return false;
 	if (len > c->base.params.max_burst)
 		len = c->base.params.max_burst;
-	while (g->burst[slot].ttt != TAG_NONE)
+	while (g->burst[slot].active)
 		slot++;
 	b = &g->burst[slot];
 	/* The slot stands in the tag, the rest makes it one that was not used for long. */
 	b->ttt = c->next_ttt++ << 4 | slot;
 	if (b->ttt == TAG_NONE)
 		b->ttt = c->next_ttt++ << 4 | slot;
-	b->offset = t->offset + g->asked;
-	b->len = len;
-	b->got = b->datasn = 0;
-	b->result = TRANSFER_OK;
+	burst_begin(c, g, b, t->offset + g->asked, len);
 	g->asked += len;
-	g->outstanding++;
 	r2t->flags = PDU_FINAL;
 	r2t->ttt = be32_of(b->ttt);
 	r2t->r2tsn = be32_of(t->sn++);
@@ -106,9 +125,7 @@ static struct burst *burst_of(struct get *g, uint32_t ttt)
 {
 	struct burst *b = g->t->unsolicited ? &g->burst[0] : &g->burst[ttt % R2T_MAX];
 
-	if (b->ttt != ttt || (ttt == TAG_NONE) != g->t->unsolicited)
-		return NULL;
-	return b;
+	return b->active && b->ttt == ttt ? b : NULL;
 }
 
 static void protocol_error(struct tcp_conn *c, enum reject_reason reason, bool fatal)
@@ -172,8 +189,7 @@ static void burst_done(struct tcp_conn *c, struct get *g, struct burst *b)
 {
 	struct transfer *t = g->t;
 
-	b->ttt = TAG_NONE;
-	g->outstanding--;
+	burst_end(c, g, b);
 	if (b->offset == t->offset + t->received)
 		t->received += b->got;
 	if (b->result != TRANSFER_OK)
@@ -247,14 +263,11 @@ void tcp_get_data(struct conn *conn, struct transfer *t)
 	memset(g, 0, sizeof(*g));
 	g->t = t;
 	g->itt = itt;
-	for (uint32_t i = 0; i < R2T_MAX; i++)
-		g->burst[i].ttt = TAG_NONE;
 	g->next = *bucket(c, itt);
 	*bucket(c, itt) = g;
 	if (t->unsolicited) {
-		g->burst[0].offset = t->offset;
-		g->burst[0].len = t->len;
-		g->outstanding = 1;
+		g->burst[0].ttt = TAG_NONE;
+		burst_begin(c, g, &g->burst[0], t->offset, t->len);
 		return;
 	}
 	t->h.bhs.opcode = OP_R2T;

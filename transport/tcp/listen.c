@@ -202,7 +202,10 @@ static int tcp_listen(struct reactor *r, struct portal_address *addr, const stru
 	int fd = l ? open_socket(addr, &step) : -ENOMEM;
 
 	if (fd < 0) {
-		snprintf(why, why_size, "cannot %s: %s", step, strerrordesc_np(-fd));
+		char name[64];
+
+		address_format(&addr->addr, name, sizeof(name));
+		snprintf(why, why_size, "%s: cannot %s: %s", name, step, strerrordesc_np(-fd));
 		free(l);
 		return fd;
 	}

@@ -267,10 +267,10 @@ unsigned int tcp_rx_iov(struct tcp_conn *c, struct iovec iov[2])
 	if (rx->state == RX_DATA && rx->land && rx->land_left) {
 		iov[n].iov_base = rx->land;
 		iov[n++].iov_len = rx->land_left;
-		/* The stream may begin with the next payload: do not read it to copy it. */
-		if (rx->land_left >= STREAM_AHEAD_FROM)
-			room = min_u32(room, STREAM_AHEAD);
 	}
+	/* The stream would be filled with payload that then has to be copied. */
+	if (c->large_bursts || (n && rx->pdu.data_len >= LARGE))
+		room = min_u32(room, STREAM_AHEAD);
 	iov[n].iov_base = c->stream + rx->end;
 	iov[n++].iov_len = room;
 	return n;

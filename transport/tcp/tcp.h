@@ -24,8 +24,8 @@
 
 enum {
 	STREAM_SIZE = 16 * 1024, /* bytes received ahead of the parser */
-	STREAM_AHEAD = 1024, /* of these: how much while a large payload lands */
-	STREAM_AHEAD_FROM = 8 * 1024, /* what counts as large */
+	STREAM_AHEAD = 1024, /* of these: how much while large payloads are to be expected */
+	LARGE = 8 * 1024, /* payload: landing it in place is worth a receive of its own */
 	GET_BUCKETS = 64,
 	R2T_MAX = 16, /* R2Ts in flight of one command */
 	BATCH_IOVS = 384, /* 128 Data-In PDUs of one segment each go in one send */
@@ -37,7 +37,8 @@ enum {
 
 /* One burst: the answer to one R2T, or the unsolicited sequence. */
 struct burst {
-	uint32_t ttt; /* TAG_NONE: no burst (or the unsolicited one) */
+	bool active; /* its data is outstanding */
+	uint32_t ttt; /* TAG_NONE: unsolicited */
 	uint32_t offset, len; /* Buffer Offset of the whole command, bytes */
 	uint32_t got; /* bytes that landed, contiguous from offset */
 	uint32_t datasn; /* next one expected */
@@ -138,6 +139,7 @@ struct tcp_conn {
 	int fd; /* -1: no socket, driven by test.c */
 	struct tcp_shard *shard;
 	uint32_t next_ttt;
+	uint32_t large_bursts; /* outstanding: large payload is on its way */
 	uint64_t data_out_dropped; /* PDUs for commands that nobody knows any more */
 	struct work work; /* end of the turn: results, sending, the steps of closing */
 	struct list finished; /* struct transfer: transfer_done() is due */
