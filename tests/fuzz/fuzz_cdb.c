@@ -16,28 +16,29 @@
 #include "scsi/scsi.h"
 
 enum lu_bits { /* first byte of the input; the second one chooses the size */
-	LU_4096 = 0x01,
-	LU_READ_ONLY = 0x02,
-	LU_WILD = 0x04, /* aborts, faults, many at once: no model, only the rules */
-	LU_NO_UNMAP = 0x08,
-	LU_CACHED = 0x10,
-	LU_ATTENTIONS = 0x20, /* the nexuses are new */
+	       LU_4096 = 0x01,
+	       LU_READ_ONLY = 0x02,
+	       LU_WILD = 0x04, /* aborts, faults, many at once: no model, only the rules */
+	       LU_NO_UNMAP = 0x08,
+	       LU_CACHED = 0x10,
+	       LU_ATTENTIONS = 0x20, /* the nexuses are new */
 };
 enum task_bits { /* first byte of a command */
-	TASK_READS = 0x01,
-	TASK_WRITES = 0x02,
-	TASK_OTHER_NEXUS = 0x04,
-	TASK_OTHER_LUN = 0x08,
-	TASK_IMMEDIATE = 0x10, /* data comes with the command, the second time it does not */
-	TASK_ABORT = 0x20, /* wild */
-	TASK_LEAVE = 0x40, /* wild: the next one comes before this one's end */
-	TASK_FAULT = 0x80, /* wild: its first request or transfer fails */
+		 TASK_READS = 0x01,
+		 TASK_WRITES = 0x02,
+		 TASK_OTHER_NEXUS = 0x04,
+		 TASK_OTHER_LUN = 0x08,
+		 TASK_IMMEDIATE =
+			 0x10, /* data comes with the command, the second time it does not */
+		 TASK_ABORT = 0x20, /* wild */
+		 TASK_LEAVE = 0x40, /* wild: the next one comes before this one's end */
+		 TASK_FAULT = 0x80, /* wild: its first request or transfer fails */
 };
 enum edtl_from { EDTL_GIVEN, EDTL_CDB, EDTL_TWICE, EDTL_BLOCK }; /* second byte, bits 0-1 */
 enum data_from { DATA_GIVEN, DATA_ZEROS, DATA_DISK, DATA_COUNTING }; /* bits 2-3 */
 /* Bits 4-7: how much is immediate, in steps of 100 bytes; 0: all. */
 
-enum { COMMANDS_MAX = 24, EDTL_MAX = 3 << 20, VARIANTS = 2 };
+enum { COMMANDS_MAX = 20, BIG_COMMANDS_MAX = 5, VARIANTS = 2, BIG = 0xff };
 
 enum kind { OTHER, READ, WRITE, VERIFY, WRITE_SAME, COMPARE_AND_WRITE, UNMAP };
 
@@ -89,6 +90,7 @@ struct input {
 
 static struct slab *slab;
 static struct reactor *reactor;
+static uint8_t counting[251];
 
 static void require(bool condition, const char *what)
 {
@@ -270,11 +272,11 @@ static void decode(struct command *c)
 	static const struct {
 		uint8_t opcode, kind;
 	} kinds[] = {
-		{ 0x08, READ },	      { 0x28, READ },	    { 0xa8, READ },
-		{ 0x88, READ },	      { 0x0a, WRITE },	    { 0x2a, WRITE },
-		{ 0xaa, WRITE },      { 0x8a, WRITE },	    { 0x2f, VERIFY },
-		{ 0xaf, VERIFY },     { 0x8f, VERIFY },	    { 0x41, WRITE_SAME },
-		{ 0x93, WRITE_SAME }, { 0x42, UNMAP },	    { 0x89, COMPARE_AND_WRITE },
+		{ 0x08, READ },	      { 0x28, READ },	{ 0xa8, READ },
+		{ 0x88, READ },	      { 0x0a, WRITE },	{ 0x2a, WRITE },
+		{ 0xaa, WRITE },      { 0x8a, WRITE },	{ 0x2f, VERIFY },
+		{ 0xaf, VERIFY },     { 0x8f, VERIFY }, { 0x41, WRITE_SAME },
+		{ 0x93, WRITE_SAME }, { 0x42, UNMAP },	{ 0x89, COMPARE_AND_WRITE },
 	};
 	const uint8_t *cdb = c->task.cdb;
 
@@ -303,26 +305,46 @@ static void decode(struct command *c)
 	}
 }
 
+/* Fills len bytes with copies of a part. */
+static void repeat(uint8_t *to, uint64_t len, const uint8_t *part, uint64_t part_len)
+{
+	uint64_t n;
+
+	for (uint64_t at = 0; part_len && at < len; at += n) {
+		n = min_u64(at ? at : part_len, len - at);
+		memcpy(to + at, at ? to : part, n);
+	}
+}
+
 static void fill_out(struct command *c)
 {
-	struct run *run = c->run;
+	const struct run *run = c->run;
+	uint64_t at = c->lba * run->block, there = 0;
 
-	for (uint32_t i = 0; i < c->edtl; i++) {
-		uint64_t at = c->lba * run->block + i;
-
-		switch (c->how >> 2 & 3) {
-		case DATA_GIVEN: c->out[i] = c->given_len ? c->given[i % c->given_len] : 0xee; break;
-		case DATA_ZEROS: c->out[i] = 0; break;
-		case DATA_DISK:
-			/* For COMPARE AND WRITE the second half is something new. */
-			if (c->kind == COMPARE_AND_WRITE && i >= c->edtl / 2)
-				c->out[i] = (uint8_t)(i * 7);
-			else
-				c->out[i] = at < run->bs.limits.size ? run->disk[at] : 0;
-			break;
-		case DATA_COUNTING: c->out[i] = (uint8_t)(i ^ i >> 8); break;
-		}
+	memset(c->out, 0, c->edtl);
+	switch ((enum data_from)(c->how >> 2 & 3)) {
+	case DATA_ZEROS: break;
+	case DATA_GIVEN: repeat(c->out, c->edtl, c->given, c->given_len); break;
+	case DATA_DISK:
+		if (c->lba < run->blocks)
+			there = min_u64(c->edtl, run->bs.limits.size - at);
+		memcpy(c->out, run->disk + (there ? at : 0), there);
+		/* What COMPARE AND WRITE writes is something new. */
+		if (c->kind == COMPARE_AND_WRITE)
+			memset(c->out + c->edtl / 2, (int)c->edtl >> 9, c->edtl / 2);
+		break;
+	case DATA_COUNTING:
+		repeat(c->out, c->edtl, counting, sizeof(counting));
+		for (uint32_t i = 0; i < c->edtl; i += 512)
+			c->out[i] = (uint8_t)(i >> 9);
+		break;
 	}
+}
+
+/* Not much more than the disk has, whatever the CDB says. */
+static uint32_t edtl_for(const struct run *run, uint64_t blocks)
+{
+	return (uint32_t)(min_u64(blocks, run->blocks + 2) * run->block);
 }
 
 static void read_command(struct run *run, struct command *c, struct input *in)
@@ -335,14 +357,12 @@ static void read_command(struct run *run, struct command *c, struct input *in)
 		c->task.cdb[i] = (uint8_t)take(in, 1);
 	c->task.cdb_len = 16;
 	decode(c);
-	switch (c->how & 3) {
-	case EDTL_GIVEN: c->edtl = take(in, 3); break;
-	case EDTL_CDB: c->edtl = (uint32_t)min_u64(c->blocks * run->block, EDTL_MAX); break;
-	case EDTL_TWICE: c->edtl = (uint32_t)min_u64(2 * c->blocks * run->block, EDTL_MAX); break;
+	switch ((enum edtl_from)(c->how & 3)) {
+	case EDTL_GIVEN: c->edtl = take(in, 2); break;
+	case EDTL_CDB: c->edtl = edtl_for(run, c->blocks); break;
+	case EDTL_TWICE: c->edtl = 2 * edtl_for(run, c->blocks); break;
 	case EDTL_BLOCK: c->edtl = run->block; break;
 	}
-	if (c->edtl > EDTL_MAX)
-		c->edtl = EDTL_MAX;
 	if ((c->how >> 2 & 3) == DATA_GIVEN) {
 		c->given_len = (uint32_t)min_u64(take(in, 2), in->left);
 		c->given = in->at;
@@ -362,12 +382,14 @@ static void spoil_memory(uint32_t up_to, uint8_t with)
 	struct buf *b[3];
 
 	for (size_t i = 0; i < array_size(sizes) && sizes[i] / 4 <= up_to; i++) {
-		for (size_t j = 0; j < array_size(b); j++) {
+		size_t n = sizes[i] > 64 << 10 ? 1 : array_size(b);
+
+		for (size_t j = 0; j < n; j++) {
 			b[j] = buf_get(reactor, sizes[i]);
 			require(b[j] != NULL, "memory has run out");
 			memset(b[j]->data, with, b[j]->size);
 		}
-		for (size_t j = 0; j < array_size(b); j++)
+		for (size_t j = 0; j < n; j++)
 			buf_put(reactor, b[j]);
 	}
 }
@@ -490,7 +512,8 @@ static void model_good(const struct command *c, uint8_t *disk)
 	switch (c->kind) {
 	case READ:
 		require(!memcmp(c->in, p, c->in_len), "READ brings other data");
-		require(c->in_len == (c->task.reads && !c->task.writes ? min_u64(bytes, c->edtl) : 0),
+		require(c->in_len ==
+				(c->task.reads && !c->task.writes ? min_u64(bytes, c->edtl) : 0),
 			"READ brings another length");
 		break;
 	case WRITE: memcpy(p, c->out, min_u64(bytes, room)); break;
@@ -541,7 +564,7 @@ static void release(struct command *c)
 
 static void start(struct run *run, uint8_t bits, uint8_t size)
 {
-	static const uint16_t sizes[] = { 8, 1, 2, 100, 255, 257, 2100 };
+	static const uint16_t sizes[] = { 8, 1, 2, 33, 257 };
 	struct lu_config lu = {
 		.bs = &run->bs, .serial = "FUZZ", .product = "fuzz", .reactors = 1
 	};
@@ -549,6 +572,10 @@ static void start(struct run *run, uint8_t bits, uint8_t size)
 	run->bits = bits;
 	run->block = bits & LU_4096 ? 4096 : 512;
 	run->blocks = sizes[size % array_size(sizes)];
+	if (bits & LU_4096 && run->blocks > 33)
+		run->blocks = 40;
+	if (size == BIG) /* more than one buffer; such lives are slow */
+		run->blocks = (BUF_MAX + (64 << 10)) / run->block;
 	run->bs.driver = &disk_driver;
 	run->bs.limits = (struct bs_limits){
 		.size = run->blocks * run->block,
@@ -564,8 +591,7 @@ static void start(struct run *run, uint8_t bits, uint8_t size)
 	run->disk = malloc(run->bs.limits.size);
 	run->before = malloc(run->bs.limits.size);
 	require(run->disk && run->before, "out of memory");
-	for (uint64_t i = 0; i < run->bs.limits.size; i++)
-		run->disk[i] = (uint8_t)(i / run->block * 31 + i);
+	repeat(run->disk, run->bs.limits.size, counting, sizeof(counting));
 	require(!lu_create(&lu, &run->lu), "lu_create");
 	snprintf(run->target.name, sizeof(run->target.name), "iqn.2026-11.localhost:riser");
 	run->target.lun[0] = run->lu;
@@ -586,7 +612,7 @@ static void live(struct run *run, struct input in)
 	uint8_t bits = (uint8_t)take(&in, 1), size = (uint8_t)take(&in, 1);
 
 	start(run, bits, size);
-	while (in.left && run->count < COMMANDS_MAX) {
+	while (in.left && run->count < (size == BIG ? BIG_COMMANDS_MAX : COMMANDS_MAX)) {
 		struct command *c = &run->commands[run->count++];
 
 		read_command(run, c, &in);
@@ -645,6 +671,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	log_set_level((enum log_level)0);
+	for (unsigned int i = 0; i < sizeof(counting); i++)
+		counting[i] = (uint8_t)(i + 1);
 	require(!slab_create(128u << 20, &slab), "slab_create");
 	require(!reactor_create_virtual(slab, &reactor), "reactor_create_virtual");
 	return 0;

@@ -146,12 +146,15 @@ static void append_login(struct stream *s, uint8_t mode)
 	memcpy(text, login_keys, sizeof(login_keys));
 	len = sizeof(login_keys);
 	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "InitialR2T=%s",
-				solicited ? "Yes" : "No") + 1;
+				solicited ? "Yes" : "No") +
+	       1;
 	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "ImmediateData=%s",
-				solicited ? "No" : "Yes") + 1;
+				solicited ? "No" : "Yes") +
+	       1;
 	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "HeaderDigest=%s", digest) +
 	       1;
-	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "DataDigest=%s", digest) + 1;
+	len += (size_t)snprintf((char *)text + len, sizeof(text) - len, "DataDigest=%s", digest) +
+	       1;
 	h.bhs.opcode = OP_LOGIN_REQUEST | OPCODE_IMMEDIATE;
 	h.bhs.flags = 0x87; /* T, operational stage to full feature phase */
 	h.bhs.dlength = be24_of((uint32_t)len);
@@ -198,9 +201,7 @@ static void closed(struct conn *conn)
 static void start(struct run *run)
 {
 	static struct conn_up up;
-	struct lu_config lu = {
-		.bs = run->bs, .serial = "FUZZ", .product = "ram", .reactors = 1
-	};
+	struct lu_config lu = { .bs = run->bs, .serial = "FUZZ", .product = "ram", .reactors = 1 };
 	struct server_config cfg = {
 		.targets = &run->config,
 		.target_count = 1,
@@ -255,7 +256,8 @@ static void turn(struct run *run)
 	}
 }
 
-static void feed(struct run *run, enum feeding how, const uint8_t *bytes, size_t len, uint32_t *seed)
+static void feed(struct run *run, enum feeding how, const uint8_t *bytes, size_t len,
+		 uint32_t *seed)
 {
 	while (len && run->conn) {
 		size_t part = len;

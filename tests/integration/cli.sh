@@ -49,7 +49,7 @@ done
 for size in 0 3M 1 x 4095K 2T 9999999T -1 '' 16MB 0x1000000; do
 	mistake "${size:---memory}" --memory "$size" ram:1M
 done
-for cpus in '' x 0, ,0 0-  -1 1-0 4096 99999999999 0.5; do
+for cpus in '' x '0,' ',0' 0- -1 1-0 4096 99999999999 0.5; do
 	mistake "${cpus:---cpus}" "--cpus=$cpus" ram:1M
 done
 for level in '' loud INFO 3; do mistake "${level:---log}" --log "$level" ram:1M; done
@@ -71,8 +71,8 @@ mistake --chap-mutual --chap "alice:$TMPDIR/secret" --chap-mutual "riser:$TMPDIR
 mistake --allow -p 0.0.0.0:0 ram:1M
 mistake --allow -p '[::]:0' ram:1M
 mistake --allow -p 127.0.0.1:0 -p 192.0.2.1:0 ram:1M
-for disk in '' , ram ram: ram:0 ram:x ram:1X ram:1MB ram:-1 ram:1.5M ram:1000 ram:99999999999T \
-	ram:9E ram:1M, ram:1M,x ram:1M,=on ram:1M,x=on ram:1M,readonly ram:1M,readonly= \
+for disk in '' ram: ram:0 ram:x ram:1X ram:1MB ram:-1 ram:1.5M ram:1000 ram:99999999999T \
+	ram:9E 'ram:1M,' ram:1M,x ram:1M,=on ram:1M,x=on ram:1M,readonly ram:1M,readonly= \
 	ram:1M,readonly=yes ram:1M,readonly=on,readonly=on ram:1M,block-size=0 \
 	ram:1M,block-size=513 ram:1M,block-size=8192 ram:5K,block-size=4096 ram:1M,direct=on \
 	ram:1M,size=1M ram:1M,serial= 'ram:1M,serial=a b' ram:1M,serial=ä \
@@ -80,9 +80,6 @@ for disk in '' , ram ram: ram:0 ram:x ram:1X ram:1MB ram:-1 ram:1.5M ram:1000 ra
 	null:1M,direct=on "$TMPDIR/disk,size=0" "$TMPDIR/disk,size=x" "$TMPDIR/new,size=1000" \
 	"$TMPDIR/disk,direct=maybe" "$TMPDIR/disk,block-size=1" ram:1M,fault= ram:1M,fault=x \
 	ram:1M,fault=write:x; do
-	case $disk in
-	ram|,) continue ;; # files of that name
-	esac
 	mistake "${disk:-empty}" "$disk"
 done
 mistake file: file:

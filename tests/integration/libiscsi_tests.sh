@@ -19,20 +19,21 @@ skips='StartStopUnit.Simple ejects the medium, ours is not removable
 StartStopUnit.PwrCnd ejects the medium, ours is not removable
 StartStopUnit.NoLoej ejects the medium, ours is not removable
 Reserve6.TargetColdReset initiators are not authorized to reset the whole target
+WriteSame10.Unmap UNMAP is offered in WRITE SAME (16) only
+WriteSame10.UnmapUnaligned UNMAP is offered in WRITE SAME (16) only
+WriteSame10.UnmapUntilEnd UNMAP is offered in WRITE SAME (16) only
+WriteSame10.InvalidDataOutSize wants UNMAP in WRITE SAME (10), it is offered in (16) only
+WriteSame16.InvalidDataOutSize wants UNMAP in WRITE SAME (10), it is offered in (16) only
 iSCSIResiduals.WriteVerify10Residuals WRITE AND VERIFY is not implemented yet
 iSCSIResiduals.WriteVerify12Residuals WRITE AND VERIFY is not implemented yet
 iSCSIResiduals.WriteVerify16Residuals WRITE AND VERIFY is not implemented yet'
 # The same for disks whose blocks are as large as their physical blocks.
-skips_4096='WriteSame10.UnmapUnaligned needs several blocks in a physical block
-WriteSame10.InvalidDataOutSize needs several blocks in a physical block
-WriteSame16.UnmapUnaligned needs several blocks in a physical block
-WriteSame16.InvalidDataOutSize needs several blocks in a physical block
+skips_4096='WriteSame16.UnmapUnaligned needs several blocks in a physical block
 CompareAndWrite.InvalidDataOutSize needs several blocks in a physical block'
 
 # Tests of libiscsi 1.19 that cannot pass on a correct target: how their only failure looks, what
 # the target must have done before, and why. They count as skipped.
-defects='WriteSame10.UnmapUntilEnd|CU_FAIL\("\[FAILED\] Blocks did not read back|WRITESAME10 returned SUCCESS|sends ones and expects zeros, SBC-4 5.52 has the ones written
-iSCSITMF.LUNResetSimpleAsync|CU_ASSERT_EQUAL\(reconnect_succeeded,1\)|WRITE10 successful|wants the answer before it looks for one, mended in later versions'
+defects='iSCSITMF.LUNResetSimpleAsync|CU_ASSERT_EQUAL\(reconnect_succeeded,1\)|WRITE10 successful|wants the answer before it looks for one, mended in later versions'
 
 tests=$(iscsi-test-cu -l)
 
@@ -93,6 +94,18 @@ run() {
 		done
 	done
 }
+
+# The document's list of reasons is this one.
+listed() {
+	local test
+	sed -n 's/^\([A-Za-z0-9]*\.[A-Za-z0-9]*\)[ |].*/\1/p' <<<"$skips
+$skips_4096
+$defects" | while read -r test; do
+		grep -q "^| .*${test}[ ,].*| ." "$SRC/docs/conformance.md" ||
+			{ echo "docs/conformance.md does not explain $test"; return 1; }
+	done
+}
+check 'docs/conformance.md gives the reason of every skip' listed
 
 truncate -s 64M "$TMPDIR/512" "$TMPDIR/4096"
 need_daemon ram:64M "$TMPDIR/512" ram:64M,block-size=4096 "$TMPDIR/4096,block-size=4096" null:8G
