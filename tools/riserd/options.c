@@ -77,13 +77,17 @@ static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 static int complain(const char *fmt, ...)
 {
+	char line[8192];
 	va_list ap;
 
-	fputs("riserd: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	fputs("; try riserd --help\n", stderr);
+	/* One line, whatever the argument holds. */
+	for (char *p = line; *p; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = '?';
+	fprintf(stderr, "riserd: %s; try riserd --help\n", line);
 	return 2;
 }
 
