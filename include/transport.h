@@ -39,6 +39,9 @@ struct conn_params {
 	bool full_feature; /* false until apply_keys() */
 };
 
+/* What a command may pin before it is asked for: the first burst, or the whole of a small one. */
+enum { FIRST_ROOM = 256 << 10 };
+
 /* A PDU from the peer. Valid during pdu_received() only, except buf. */
 struct pdu {
 	union pdu_header h;
@@ -47,7 +50,7 @@ struct pdu {
 	uint32_t data_len; /* DataSegmentLength */
 	const uint8_t *data; /* data_len bytes; NULL iff data_len is 0 or `dropped` */
 	/* SCSI Command with data: the buffer that data points into (at offset 0), with room for
-	 * min(EDTL, BUF_MAX) bytes. The callee takes it by setting buf to NULL. NULL for others. */
+	 * min(EDTL, FIRST_ROOM) bytes. The callee takes it by setting buf to NULL. NULL for others. */
 	struct buf *buf;
 	bool data_digest_error; /* data segment failed its CRC: discard per RFC 7143 7.8 */
 	bool dropped; /* data is thrown away: no memory for it, or not a Login before full feature
@@ -79,7 +82,7 @@ struct transfer {
 	/* set by the caller */
 	union pdu_header h; /* put: Data-In template: lun, itt, expcmdsn, maxcmdsn, and with
 	                     * with_status also flags (S, O, U), status, statsn, residual.
-	                     * get: R2T template: lun, itt. */
+	                     * get: R2T template: lun, itt, statsn, expcmdsn, maxcmdsn. */
 	void *data; /* len bytes */
 	uint32_t offset; /* Buffer Offset of data in the whole command, bytes */
 	uint32_t len; /* bytes; put: may be 0 only with with_status; get: only if unsolicited,
@@ -110,8 +113,8 @@ struct conn_up {
 	void (*protocol_error)(struct conn *conn, const union pdu_header *h,
 			       enum reject_reason reason, bool fatal);
 	void (*transfer_done)(struct conn *conn, struct transfer *t);
-	/* Fills StatSN (the next one, not consumed), ExpCmdSN and MaxCmdSN into an R2T that is about
-	 * to leave: the transport sends R2Ts long after get_data() was called. */
+	/* Fills StatSN (the next one, not consumed), ExpCmdSN and MaxCmdSN into an R2T that takes its
+	 * place in the send queue now: get_data() was called long ago. */
 	void (*stamp)(struct conn *conn, union pdu_header *r2t);
 	/* Last call, once, after every outstanding pdu and transfer has been returned. The callee
 	 * drops its pointer; the transport frees conn. */

@@ -171,7 +171,6 @@ static void get_data(struct conn *conn, struct transfer *t)
 	t->h.r2t.r2tsn = be32_of(t->sn++);
 	t->h.r2t.buffer_offset = be32_of(t->offset);
 	t->h.r2t.desired_len = be32_of(t->len);
-	c->base.up->stamp(&c->base, &t->h);
 	record(c, MEMORY_R2T, &t->h, NULL, 0);
 }
 
@@ -275,7 +274,7 @@ void memory_send(struct memory_peer *peer, const union pdu_header *h, const void
 	if (len && pdu_opcode(&h->bhs) == OP_SCSI_COMMAND) {
 		uint32_t size = be32_get(h->scsi_command.edtl);
 
-		size = size > BUF_MAX ? BUF_MAX : size;
+		size = size > FIRST_ROOM ? FIRST_ROOM : size;
 		buf = buf_get(c->base.reactor, size > len ? size : len);
 		if (buf)
 			memcpy(buf->data, data, len);

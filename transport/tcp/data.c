@@ -196,6 +196,7 @@ static void burst_done(struct tcp_conn *c, struct get *g, struct burst *b)
 		fail(g, b->result);
 	if (g->result == TRANSFER_OK && !t->unsolicited && g->asked < t->len) {
 		if (list_empty(&t->node)) {
+			c->base.up->stamp(&c->base, &t->h);
 			list_add_tail(&c->tx.queue, &t->node);
 			tcp_conn_defer(c);
 		}

@@ -86,8 +86,9 @@ static bool begin_data(struct tcp_conn *c)
 	if (opcode == OP_DATA_OUT) {
 		tcp_data_out_begin(c);
 	} else if (opcode == OP_SCSI_COMMAND) {
-		/* Room for the whole command, so that solicited data can follow in place. */
-		edtl = min_u32(be32_get(pdu->h.scsi_command.edtl), BUF_MAX);
+		/* Room for what else belongs to the command, so that it can follow in place; but a
+		 * few bytes must not pin what only a long command will need one day. */
+		edtl = min_u32(be32_get(pdu->h.scsi_command.edtl), FIRST_ROOM);
 		land_in_buffer(c, edtl > dsl ? edtl : dsl);
 	} else if (dsl + rx->trailer <= STREAM_SIZE) {
 		rx->state = RX_WHOLE;

@@ -112,7 +112,6 @@ static bool add_r2ts(struct tcp_conn *c, struct tx_batch *b, struct transfer *t)
 		h = add_text(b, BHS_LEN);
 		*h = t->h;
 		tcp_next_r2t(c, t, &h->r2t);
-		c->base.up->stamp(&c->base, h);
 		add_pdu(c, b, h, NULL, 0);
 	}
 	return true;
