@@ -40,24 +40,23 @@ static void command_link(struct command *c)
 	c->session->command_count++;
 }
 
-/* The window slot comes back when the status is queued, so that the response carries it. */
-static void leave_window(struct command *c)
+/* Safe on a command whose tag is free already. */
+static void free_tag(struct command *c)
 {
-	if (c->in_window) {
-		c->in_window = false;
-		c->session->maxcmdsn++;
-	}
+	struct command **slot = itt_slot(c->session, c->itt);
+
+	while (*slot && *slot != c)
+		slot = &(*slot)->itt_next;
+	if (*slot)
+		*slot = c->itt_next;
 }
 
 static void command_free(struct command *c)
 {
 	struct session *s = c->session;
-	struct command **slot = itt_slot(s, c->itt);
 
-	leave_window(c);
-	while (*slot != c)
-		slot = &(*slot)->itt_next;
-	*slot = c->itt_next;
+	free_tag(c);
+	session_forget_slot(c);
 	list_del(&c->node);
 	s->command_count--;
 	if (c->immediate)
@@ -109,7 +108,7 @@ static void respond(struct command *c)
 	uint32_t count;
 
 	c->answered = true;
-	leave_window(c);
+	session_leave_window(c);
 	memset(&c->response, 0, sizeof(c->response));
 	h->opcode = OP_SCSI_RESPONSE;
 	h->flags = PDU_FINAL | residual(task, &count);
@@ -182,6 +181,8 @@ static void port_get_data(struct scsi_task *task, void *data, uint32_t offset, u
 	t->h.r2t.opcode = OP_R2T;
 	t->h.r2t.flags = PDU_FINAL;
 	t->h.r2t.itt = be32_of(c->itt);
+	t->h.r2t.statsn = be32_of(c->session->ic->statsn);
+	fill_window(c->session, &t->h.r2t.expcmdsn, &t->h.r2t.maxcmdsn);
 	t->data = (uint8_t *)data + here;
 	t->offset = offset + here;
 	t->len = len - here;
@@ -211,7 +212,7 @@ static void port_put_data(struct scsi_task *task, const void *data, uint32_t off
 	h->itt = be32_of(c->itt);
 	h->ttt = be32_of(TAG_NONE);
 	if (last) {
-		leave_window(c);
+		session_leave_window(c);
 		h->flags = DATA_IN_STATUS | residual(task, &count);
 		h->status = task->status;
 		h->statsn = be32_of(c->session->ic->statsn++);
@@ -281,6 +282,8 @@ void command_transfer_done(struct transfer *t)
 	bool ok = t->result == TRANSFER_OK;
 
 	c->moving = false;
+	if (c->data_since)
+		c->session->ic->last_data = reactor_now(c->task.reactor);
 	c->data_since = 0;
 	if (t->unsolicited) {
 		unsolicited_done(c, t);
@@ -332,6 +335,12 @@ void command_abort(struct command *c)
 	scsi_abort(&c->task);
 }
 
+void command_abandon(struct command *c)
+{
+	free_tag(c);
+	session_leave_window(c);
+}
+
 static void early_sense(struct command *c, uint8_t key, uint8_t asc, uint8_t ascq)
 {
 	task_sense(&c->task, key, asc, ascq);
@@ -377,8 +386,8 @@ static bool first_burst_allowed(struct iconn *ic, struct command *c, const struc
 	if (!more)
 		return true;
 	if (!c->task.first_buf)
-		c->task.first_buf =
-			buf_get(ic->rs->reactor, c->task.edtl < BUF_MAX ? c->task.edtl : BUF_MAX);
+		c->task.first_buf = buf_get(ic->rs->reactor,
+					    c->task.edtl < FIRST_ROOM ? c->task.edtl : FIRST_ROOM);
 	if (!c->task.first_buf || c->task.first_buf->size < limit) {
 		c->early_status = SAM_TASK_SET_FULL;
 		return false;
@@ -495,6 +504,17 @@ static bool command_ahs(struct iconn *ic, struct command *c, const struct pdu *p
 	return false;
 }
 
+/* Until its turn. False: it is ignored or rejected. */
+static bool hold(struct iconn *ic, struct command *c, const struct pdu *pdu)
+{
+	enum hold_result result = session_hold(c->session, c->cmdsn, c, NULL);
+
+	if (result == HELD_NO_MEMORY)
+		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
+	c->held = result == HELD;
+	return c->held;
+}
+
 void command_received(struct iconn *ic, struct pdu *pdu)
 {
 	struct session *s = ic->session;
@@ -521,13 +541,12 @@ void command_received(struct iconn *ic, struct pdu *pdu)
 		pool_put(&s->rs->commands, c);
 		return;
 	}
-	if (verdict == CMDSN_HOLD && !session_hold(s, cmdsn, c, NULL)) {
+	if (verdict == CMDSN_HOLD && !hold(ic, c, pdu)) {
 		pool_put(&s->rs->commands, c);
-		return; /* a duplicate of one that is held */
+		return;
 	}
 	stat_add(&s->stats.commands, 1);
 	command_link(c);
-	c->held = verdict == CMDSN_HOLD;
 	if (c->immediate) {
 		s->immediate++;
 	} else if (!c->held) {

@@ -124,7 +124,7 @@ static void check_phase(struct iconn *ic)
 		return;
 	left_login(ic);
 	ic->timer.fn = tick;
-	ic->last_heard = reactor_now(ic->rs->reactor);
+	ic->last_heard = ic->last_read = reactor_now(ic->rs->reactor);
 	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(&ic->rs->server->cfg.limits));
 }
 
@@ -210,7 +210,7 @@ static void request_received(struct iconn *ic, struct pdu *pdu)
 		switch (session_cmdsn(s, cmdsn)) {
 		case CMDSN_IGNORE: return;
 		case CMDSN_HOLD:
-			if (!session_hold(s, cmdsn, NULL, pdu))
+			if (session_hold(s, cmdsn, NULL, pdu) == HELD_NO_MEMORY)
 				send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
 			return;
 		case CMDSN_NOW: /* done at once: the window moves as a whole */
@@ -367,19 +367,50 @@ static void closed(struct conn *conn)
 	reactor_drain_check(rs);
 }
 
-/* A command whose Data-Out never comes holds a buffer: give up on the connection (D10). */
+/* A command whose Data-Out never comes holds a buffer: give up on the connection. While data of
+ * other commands comes, it is only slow. */
 static bool data_overdue(const struct iconn *ic, uint64_t now)
 {
 	uint64_t limit = ic->rs->server->cfg.limits.data_timeout_s * NSEC_PER_SEC;
 	struct list *pos;
 
 	list_for_each(pos, &ic->session->commands) {
-		const struct command *c = list_entry(pos, struct command, node);
+		uint64_t since = list_entry(pos, struct command, node)->data_since;
 
-		if (c->data_since && now - c->data_since > limit)
+		if (since && now - (since > ic->last_data ? since : ic->last_data) > limit)
 			return true;
 	}
 	return false;
+}
+
+/* Whole PDUs count, not bytes: a PDU that trickles in for ever is no sign of life. */
+static void look_for_traffic(struct iconn *ic, uint64_t now)
+{
+	uint64_t in = ic->conn->pdus_in, out = ic->conn->bytes_out;
+
+	if (in != ic->pdus_in_seen) {
+		ic->pdus_in_seen = in;
+		ic->last_heard = now;
+		ic->nop_outstanding = false;
+	}
+	if (out != ic->bytes_out_seen || !ic->conn->bytes_queued) {
+		ic->bytes_out_seen = out;
+		ic->last_read = now;
+	}
+}
+
+/* Why the connection has to go, or NULL. */
+static const char *lost(const struct iconn *ic, uint64_t now)
+{
+	const struct server_limits *l = &ic->rs->server->cfg.limits;
+
+	if (data_overdue(ic, now))
+		return "no Data-Out came for too long";
+	if (now - ic->last_read > l->data_timeout_s * NSEC_PER_SEC)
+		return "nothing of what was sent was read for too long";
+	if (ic->nop_outstanding && now - ic->last_heard >= 2 * l->nop_interval_s * NSEC_PER_SEC)
+		return "no answer to NOP-In";
+	return NULL;
 }
 
 static void tick(struct timer *t)
@@ -387,34 +418,21 @@ static void tick(struct timer *t)
 	struct iconn *ic = container_of(t, struct iconn, timer);
 	const struct server_limits *l = &ic->rs->server->cfg.limits;
 	uint64_t now = reactor_now(ic->rs->reactor);
-	uint64_t bytes = ic->conn->bytes_in;
+	const char *why;
 
 	if (ic->state != CONN_LOGGED_IN)
 		return;
-	if (bytes != ic->bytes_in_seen) {
-		ic->bytes_in_seen = bytes;
-		ic->last_heard = now;
-		ic->nop_outstanding = false;
-	}
-	if (data_overdue(ic, now)) {
-		log_write_limited(&peer_limit, LOG_LEVEL_WARN,
-				  "%s: %s: no Data-Out for %u s, closing", ic->conn->peer_name,
-				  ic->session->who.initiator_name, l->data_timeout_s);
+	look_for_traffic(ic, now);
+	why = lost(ic, now);
+	if (why) {
+		log_write_limited(&peer_limit, LOG_LEVEL_WARN, "%s: %s: %s, closing",
+				  ic->conn->peer_name, ic->session->who.initiator_name, why);
 		iconn_close(ic, false);
 		return;
 	}
-	if (l->nop_interval_s && now - ic->last_heard >= l->nop_interval_s * NSEC_PER_SEC) {
-		if (ic->nop_outstanding &&
-		    now - ic->last_heard >= 2 * l->nop_interval_s * NSEC_PER_SEC) {
-			log_write_limited(&peer_limit, LOG_LEVEL_WARN,
-					  "%s: %s: no answer to NOP-In, closing",
-					  ic->conn->peer_name, ic->session->who.initiator_name);
-			iconn_close(ic, false);
-			return;
-		}
-		if (!ic->nop_outstanding)
-			nop_in_ping(ic);
-	}
+	if (l->nop_interval_s && !ic->nop_outstanding &&
+	    now - ic->last_heard >= l->nop_interval_s * NSEC_PER_SEC)
+		nop_in_ping(ic);
 	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(l));
 }
 

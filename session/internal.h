@@ -9,7 +9,7 @@
  *   command         one SCSI command in execution
  *
  * Threads: everything but struct server belongs to one reactor and is touched on its thread only.
- * Lock order: server->lock is a leaf; nothing is called with it held.
+ * Lock order: server->lock is a leaf; with it held nothing is called but reactor_post().
  */
 #ifndef RISER_SESSION_INTERNAL_H
 #define RISER_SESSION_INTERNAL_H
@@ -25,7 +25,12 @@ enum {
 	PORTALS_MAX = 64,
 	REGISTRY_BUCKETS = 256,
 	ITT_BUCKETS = 64,
-	IMMEDIATE_MAX = 32, /* immediate requests under way in one session; more are rejected */
+	IMMEDIATE_MAX = 32, /* immediate commands under way in one session; more are rejected */
+	TMF_MAX = 32, /* task management functions under way in one session */
+	/* Answers outside the command window that a connection has not taken yet. One receive of
+	 * the transport brings some hundred requests at most; beyond that nobody reads. */
+	REPLIES_MAX = 1024,
+	REPLY_BYTES_MAX = 8 << 20,
 	TMF_TIMEOUT_S = 5, /* a task management function is answered by then, come what may */
 };
 
@@ -110,8 +115,10 @@ struct iconn {
 	/* full feature phase */
 	struct text_exchange *text;
 	struct text_env *text_env;
-	uint64_t bytes_in_seen; /* keep-alive: counter at the last tick that saw traffic */
-	uint64_t last_heard; /* ns */
+	uint32_t replies, reply_bytes; /* struct reply with the transport */
+	uint64_t pdus_in_seen, bytes_out_seen; /* counters at the last tick that saw them move */
+	uint64_t last_heard, last_read; /* ns: the peer sent a PDU, the peer took bytes of ours */
+	uint64_t last_data; /* ns: Data-Out of some command was complete */
 	bool nop_outstanding;
 	uint32_t nop_ttt;
 };
@@ -130,8 +137,9 @@ struct session {
 	/* command window, RFC 7143 4.2.2.1 */
 	uint32_t expcmdsn, maxcmdsn;
 	struct list held; /* struct held, by CmdSN: arrived out of order */
-	uint32_t held_count;
-	uint32_t immediate; /* immediate commands and TMFs under way */
+	uint32_t immediate; /* immediate commands under way */
+	uint32_t loose; /* commands that gave back their slot but still exist */
+	uint32_t owed; /* slots of the window that come back when there are fewer of those */
 
 	struct command *by_itt[ITT_BUCKETS];
 	struct list commands; /* command.node: all that exist, oldest first */
@@ -169,10 +177,10 @@ struct command {
 	bool receiving; /* unsolicited data is being collected */
 	bool held; /* waits for its turn in CmdSN order */
 	bool in_window; /* holds a slot: ExpCmdSN has passed it, MaxCmdSN has not moved for it */
+	bool loose; /* had one */
 	bool answered; /* status is queued (or never will be): only the transport holds it */
 	bool moving; /* transfer is with the transport */
-	uint8_t early_sense[3]; /* key, asc, ascq found before execution; 0 = none */
-	uint8_t early_status;
+	uint8_t early_status; /* found before execution, with sense if there is any; 0: none */
 	uint8_t *first_data;
 	uint64_t data_since; /* ns: get_data under way since; 0 = none */
 	struct work io_work; /* io_done that may not be called from inside */
@@ -235,11 +243,16 @@ void session_kill(struct work *work);
 enum cmdsn_verdict { CMDSN_NOW, CMDSN_HOLD, CMDSN_IGNORE };
 /* What CmdSN says of a non-immediate request; the caller advances ExpCmdSN on CMDSN_NOW. */
 enum cmdsn_verdict session_cmdsn(const struct session *s, uint32_t cmdsn);
-bool session_hold(struct session *s, uint32_t cmdsn, struct command *c, struct pdu *pdu);
+enum hold_result { HELD, HELD_ALREADY, HELD_NO_MEMORY };
+enum hold_result session_hold(struct session *s, uint32_t cmdsn, struct command *c,
+			      struct pdu *pdu);
 bool session_skip_cmdsn(struct session *s, uint32_t cmdsn);
 void session_release_held(struct session *s);
 void session_drop_held(struct session *s);
 void session_unhold(struct session *s, const struct command *c);
+/* c needs its slot no more; the second, when c ceases to exist. */
+void session_leave_window(struct command *c);
+void session_forget_slot(struct command *c);
 
 /* command.c */
 void command_received(struct iconn *ic, struct pdu *pdu);
@@ -248,6 +261,9 @@ void command_transfer_done(struct transfer *t);
 struct command *command_find(const struct session *s, uint32_t itt);
 /* May free c before it returns. */
 void command_abort(struct command *c);
+/* c was aborted and its disk does not give it back: frees its tag, and its slot if there are not
+ * too many of its kind. */
+void command_abandon(struct command *c);
 
 /* task_management.c */
 void tmf_received(struct iconn *ic, struct pdu *pdu);
@@ -262,6 +278,8 @@ void reply_send(struct reply *rp, bool consume);
 void send_reject(struct iconn *ic, const union pdu_header *bad, enum reject_reason reason);
 void nop_out_received(struct iconn *ic, struct pdu *pdu);
 void nop_in_ping(struct iconn *ic);
+/* Tells the window to an initiator that no other answer will tell. */
+void nop_in_window(struct iconn *ic);
 void logout_received(struct iconn *ic, struct pdu *pdu);
 void text_received(struct iconn *ic, struct pdu *pdu);
 

@@ -24,7 +24,8 @@ struct login_state {
 	struct login_reply reply;
 };
 
-static struct log_limit login_limit = LOG_LIMIT(10);
+/* Of logins that fail, and of those that do not: whoever may log in may do it all day. */
+static struct log_limit login_limit = LOG_LIMIT(10), logged_in_limit = LOG_LIMIT(100);
 
 static bool random_bytes(void *out, size_t len)
 {
@@ -173,13 +174,14 @@ static void logged_in(struct iconn *ic, struct session *s)
 	params.full_feature = true;
 	conn_apply_keys(ic->conn, &params);
 	ic->state = CONN_LOGGED_IN;
-	log_info("%s: %s%s%s logged in%s, session %u%s%s", ic->conn->peer_name, who->initiator_name,
-		 who->initiator_alias[0] ? " alias " : "",
-		 log_escape(alias, sizeof(alias), who->initiator_alias,
-			    strlen(who->initiator_alias)),
-		 who->type == SESSION_DISCOVERY ? " for discovery" : "", s->tsih,
-		 who->authenticated ? ", CHAP" : "",
-		 params.header_digest || params.data_digest ? ", digests" : "");
+	log_write_limited(&logged_in_limit, LOG_LEVEL_INFO,
+			  "%s: %s%s%s logged in%s, session %u%s%s", ic->conn->peer_name,
+			  who->initiator_name, who->initiator_alias[0] ? " alias " : "",
+			  log_escape(alias, sizeof(alias), who->initiator_alias,
+				     strlen(who->initiator_alias)),
+			  who->type == SESSION_DISCOVERY ? " for discovery" : "", s->tsih,
+			  who->authenticated ? ", CHAP" : "",
+			  params.header_digest || params.data_digest ? ", digests" : "");
 	login_state_free(ls);
 	ic->login = NULL;
 }

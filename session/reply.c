@@ -13,6 +13,8 @@ static void reply_sent(struct tx_pdu *tx)
 	struct reply *rp = container_of(tx, struct reply, tx);
 	struct reactor_state *rs = rp->ic->rs;
 
+	rp->ic->replies--;
+	rp->ic->reply_bytes -= tx->data_len;
 	buf_put(rs->reactor, rp->buf);
 	pool_put(&rs->replies, rp);
 }
@@ -51,7 +53,22 @@ bool reply_data(struct reply *rp, const void *data, uint32_t len)
 	return true;
 }
 
-/* All responses have StatSN, ExpCmdSN and MaxCmdSN at the same place. */
+/* The command window does not bound answers to immediate requests, Rejects and the like: there is
+ * no end to them when the peer never reads. */
+static void count(struct iconn *ic, const struct reply *rp)
+{
+	static struct log_limit limit = LOG_LIMIT(10);
+
+	ic->replies++;
+	ic->reply_bytes += rp->tx.data_len;
+	if (ic->conn->closing || (ic->replies <= REPLIES_MAX && ic->reply_bytes <= REPLY_BYTES_MAX))
+		return;
+	log_write_limited(&limit, LOG_LEVEL_WARN, "%s: %u answers are unread, closing",
+			  ic->conn->peer_name, ic->replies);
+	iconn_close(ic, false);
+}
+
+/* All responses have StatSN, ExpCmdSN and MaxCmdSN at the same place. May close the connection. */
 void reply_send(struct reply *rp, bool consume)
 {
 	struct iconn *ic = rp->ic;
@@ -63,6 +80,7 @@ void reply_send(struct reply *rp, bool consume)
 	if (ic->session)
 		fill_window(ic->session, &h->expcmdsn, &h->maxcmdsn);
 	conn_send_pdu(ic->conn, &rp->tx);
+	count(ic, rp);
 }
 
 void send_reject(struct iconn *ic, const union pdu_header *bad, enum reject_reason reason)
@@ -125,9 +143,23 @@ void nop_in_ping(struct iconn *ic)
 	reply_send(rp, false);
 }
 
+void nop_in_window(struct iconn *ic)
+{
+	struct reply *rp = reply_new(ic, OP_NOP_IN);
+
+	if (!rp) { /* it would wait for ever */
+		iconn_close(ic, false);
+		return;
+	}
+	rp->tx.h.nop_in.itt = be32_of(TAG_NONE);
+	rp->tx.h.nop_in.ttt = be32_of(TAG_NONE);
+	reply_send(rp, false);
+}
+
 /* RFC 7143 11.14. One connection a session: closing the connection closes the session. */
 void logout_received(struct iconn *ic, struct pdu *pdu)
 {
+	static struct log_limit limit = LOG_LIMIT(100);
 	const struct bhs_logout_request *req = &pdu->h.logout_request;
 	uint8_t reason = req->reason & 0x7f;
 	uint8_t response = LOGOUT_RSP_SUCCESS;
@@ -152,7 +184,8 @@ void logout_received(struct iconn *ic, struct pdu *pdu)
 	rp->tx.h.logout_response.time2retain = be16_of((uint16_t)ic->session->who.time2retain);
 	reply_send(rp, true);
 	if (response == LOGOUT_RSP_SUCCESS) {
-		log_info("%s: %s logged out", ic->conn->peer_name, ic->session->who.initiator_name);
+		log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
+				  ic->session->who.initiator_name);
 		ic->state = CONN_IN_LOGOUT;
 		iconn_close(ic, true);
 	}

@@ -51,14 +51,16 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 /* Another login takes this session's place: close its connection. [owner thread] */
 void session_kill(struct work *work)
 {
+	static struct log_limit limit = LOG_LIMIT(100);
 	struct session *s = container_of(work, struct session, kill_work);
 
 	pthread_mutex_lock(&s->server->lock);
 	s->kill_ran = true;
 	pthread_mutex_unlock(&s->server->lock);
 	if (s->ic) {
-		log_info("%s: session of %s is reinstated by a new login", s->ic->conn->peer_name,
-			 s->who.initiator_name);
+		log_write_limited(&limit, LOG_LEVEL_INFO,
+				  "%s: session of %s is reinstated by a new login",
+				  s->ic->conn->peer_name, s->who.initiator_name);
 		iconn_close(s->ic, false);
 	} else {
 		session_check_dead(s);
@@ -86,6 +88,8 @@ void session_check_dead(struct session *s)
 		return;
 	pthread_mutex_lock(&s->server->lock);
 	ready = !s->kill_posted || s->kill_ran;
+	if (ready) /* a login on another reactor may find s up to its end: no kill_work now */
+		s->kill_posted = s->kill_ran = true;
 	pthread_mutex_unlock(&s->server->lock);
 	if (!ready)
 		return;
@@ -102,15 +106,53 @@ enum cmdsn_verdict session_cmdsn(const struct session *s, uint32_t cmdsn)
 	return CMDSN_HOLD;
 }
 
+static uint32_t window(const struct session *s)
+{
+	return s->server->cfg.limits.window;
+}
+
+/* The slot comes back when the status is queued, so that the response carries it. But where nobody
+ * reads the responses, or the disk keeps aborted commands, memory for a second window is enough. */
+void session_leave_window(struct command *c)
+{
+	struct session *s = c->session;
+
+	if (!c->in_window)
+		return;
+	c->in_window = false;
+	c->loose = true;
+	if (s->loose++ < window(s))
+		s->maxcmdsn++;
+	else
+		s->owed++;
+}
+
+/* The end of a command: what was owed is paid when half of that window is there again. */
+void session_forget_slot(struct command *c)
+{
+	struct session *s = c->session;
+
+	if (c->in_window)
+		s->maxcmdsn++;
+	if (!c->loose)
+		return;
+	s->loose--;
+	if (!s->owed || s->loose > window(s) / 2)
+		return;
+	s->maxcmdsn += s->owed;
+	s->owed = 0;
+	if (s->ic && s->ic->state == CONN_LOGGED_IN)
+		nop_in_window(s->ic);
+}
+
 static void held_free(struct session *s, struct held *h)
 {
 	list_del(&h->node);
-	s->held_count--;
 	buf_put(s->rs->reactor, h->buf);
 	pool_put(&s->rs->held, h);
 }
 
-static struct held *held_new(struct session *s, uint32_t cmdsn)
+static enum hold_result held_new(struct session *s, uint32_t cmdsn, struct held **out)
 {
 	struct list *pos;
 	struct held *h;
@@ -119,42 +161,42 @@ static struct held *held_new(struct session *s, uint32_t cmdsn)
 	for (pos = s->held.prev; pos != &s->held; pos = pos->prev) {
 		h = list_entry(pos, struct held, node);
 		if (h->cmdsn == cmdsn)
-			return NULL; /* a duplicate */
+			return HELD_ALREADY;
 		if (sn_lt(h->cmdsn, cmdsn))
 			break;
 	}
 	h = pool_get(&s->rs->held);
 	if (!h)
-		return NULL;
+		return HELD_NO_MEMORY;
 	memset(h, 0, sizeof(*h));
 	h->cmdsn = cmdsn;
 	list_add_head(pos, &h->node);
-	s->held_count++;
-	return h;
+	*out = h;
+	return HELD;
 }
 
-/* Keeps a request until its turn: command c, or a copy of pdu. False: no memory, or a second one
- * with this CmdSN. */
-bool session_hold(struct session *s, uint32_t cmdsn, struct command *c, struct pdu *pdu)
+/* Keeps a request until its turn: command c, or a copy of pdu. */
+enum hold_result session_hold(struct session *s, uint32_t cmdsn, struct command *c, struct pdu *pdu)
 {
-	struct held *h = held_new(s, cmdsn);
+	struct held *h;
+	enum hold_result result = held_new(s, cmdsn, &h);
 
-	if (!h)
-		return false;
+	if (result != HELD)
+		return result;
 	h->command = c;
 	if (c)
-		return true;
+		return HELD;
 	h->pdu = *pdu;
 	if (pdu->data_len) {
 		h->buf = buf_get(s->rs->reactor, pdu->data_len);
 		if (!h->buf) {
 			held_free(s, h);
-			return false;
+			return HELD_NO_MEMORY;
 		}
 		memcpy(h->buf->data, pdu->data, pdu->data_len);
 		h->pdu.data = h->buf->data;
 	}
-	return true;
+	return HELD;
 }
 
 /* ABORT TASK for a command that has not come: its CmdSN counts as received (RFC 7143 11.5.1). */
@@ -167,10 +209,10 @@ bool session_skip_cmdsn(struct session *s, uint32_t cmdsn)
 		s->maxcmdsn++;
 		return true;
 	}
-	h = held_new(s, cmdsn);
-	if (h)
-		h->skip = true;
-	return h != NULL;
+	if (held_new(s, cmdsn, &h) != HELD)
+		return false;
+	h->skip = true;
+	return true;
 }
 
 /* A held command was aborted: its place in the order stays taken. */
@@ -189,13 +231,13 @@ void session_unhold(struct session *s, const struct command *c)
 	}
 }
 
-/* ExpCmdSN has moved: run what has become due. */
+/* ExpCmdSN has moved: run what has become due, unless a Logout was among it. */
 void session_release_held(struct session *s)
 {
 	while (!list_empty(&s->held)) {
 		struct held *h = list_entry(s->held.next, struct held, node);
 
-		if (h->cmdsn != s->expcmdsn)
+		if (h->cmdsn != s->expcmdsn || !s->ic || s->ic->state != CONN_LOGGED_IN)
 			return;
 		s->expcmdsn++;
 		if (h->command) {
@@ -204,7 +246,7 @@ void session_release_held(struct session *s)
 			command_start(h->command);
 		} else {
 			s->maxcmdsn++;
-			if (!h->skip && s->ic && s->ic->state == CONN_LOGGED_IN)
+			if (!h->skip)
 				iconn_dispatch(s->ic, &h->pdu);
 		}
 		held_free(s, h);

@@ -2,7 +2,9 @@
 /*
  * Task management (RFC 7143 11.5): abort what the function names, on every reactor that may have
  * such tasks, and answer when all of them are back, but never later than TMF_TIMEOUT_S: a task
- * that hangs in its backstore is marked aborted, so its late completion sends nothing.
+ * that hangs in its backstore is marked aborted, so its late completion sends nothing. If it is a
+ * write, which may yet reach the medium, "function rejected" says that nothing is certain: the
+ * initiator escalates up to a new session, which waits until the old one's tasks are back.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@ struct tmf_visit {
 	struct abort_wait wait;
 	struct timer timer;
 	struct reactor_state *rs;
+	bool write_hangs; /* after the timeout: a write may still reach the medium */
 };
 
 /* One function under way. Belongs to the session's reactor; visits travel. */
@@ -27,8 +30,8 @@ struct tmf {
 	struct session *session;
 	struct be32 itt;
 	uint8_t function;
-	bool immediate;
 	unsigned int pending; /* visits that are not back */
+	bool write_hangs; /* in any of them */
 	const struct command *command; /* ABORT TASK */
 	const struct lu *lu; /* NULL: all of the target */
 	bool everyone; /* tasks of other nexuses too */
@@ -44,9 +47,9 @@ static bool matches(const struct abort_wait *w, const struct command *c)
 		return w->command == c;
 	if (w->session && w->session != c->session)
 		return false;
-	if (w->target && w->target != c->session->nexus.target)
-		return false;
-	return !w->lu || w->lu == target_lu(c->session->nexus.target, c->task.lun);
+	if (w->lu) /* whatever target it was reached through */
+		return w->lu == target_lu(c->session->nexus.target, c->task.lun);
+	return !w->target || w->target == c->session->nexus.target;
 }
 
 static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
@@ -69,13 +72,12 @@ static void visit_back(struct work *work)
 	struct tmf *tmf = v->tmf;
 	struct session *s = tmf->session;
 
+	tmf->write_hangs |= v->write_hangs;
 	if (--tmf->pending)
 		return;
 	s->tmf_count--;
-	if (tmf->immediate)
-		s->immediate--;
 	if (s->ic && s->ic->state == CONN_LOGGED_IN)
-		respond(s->ic, tmf->itt, TMF_RSP_COMPLETE);
+		respond(s->ic, tmf->itt, tmf->write_hangs ? TMF_RSP_REJECTED : TMF_RSP_COMPLETE);
 	free(tmf);
 	session_check_dead(s);
 }
@@ -87,12 +89,38 @@ static void visit_over(struct tmf_visit *v)
 	reactor_post(v->tmf->session->rs->reactor, &v->back);
 }
 
+/* The initiator takes the tags of these tasks for free when it has our answer. True: one of them
+ * may still write. */
+static bool abandon_all(const struct abort_wait *w, struct reactor_state *rs)
+{
+	bool writes = false;
+	struct list *spos, *cpos;
+
+	list_for_each(spos, &rs->sessions) {
+		struct session *s = list_entry(spos, struct session, reactor_node);
+
+		list_for_each(cpos, &s->commands) {
+			struct command *c = list_entry(cpos, struct command, node);
+
+			if (!c->task.aborted || !matches(w, c))
+				continue;
+			writes |= c->task.writes;
+			command_abandon(c);
+		}
+	}
+	return writes;
+}
+
 static void visit_timeout(struct timer *t)
 {
+	static struct log_limit limit = LOG_LIMIT(10);
 	struct tmf_visit *v = container_of(t, struct tmf_visit, timer);
 
-	log_warn("task management function %u answered with %u tasks still in the backstore",
-		 v->tmf->function, v->wait.remaining);
+	log_write_limited(&limit, LOG_LEVEL_WARN,
+			  "task management function %u answered with %u tasks still in the "
+			  "backstore",
+			  v->tmf->function, v->wait.remaining);
+	v->write_hangs = abandon_all(&v->wait, v->rs);
 	visit_over(v);
 }
 
@@ -155,7 +183,6 @@ static struct tmf *tmf_new(struct session *s, const struct bhs_tmf_request *req,
 	tmf->session = s;
 	tmf->itt = req->itt;
 	tmf->function = req->function & 0x7f;
-	tmf->immediate = req->opcode & OPCODE_IMMEDIATE;
 	tmf->everyone = everyone;
 	tmf->visit_count = n;
 	for (unsigned int i = 0; i < n; i++) {
@@ -177,8 +204,6 @@ static void tmf_run(struct tmf *tmf)
 
 	tmf->pending = tmf->visit_count;
 	s->tmf_count++;
-	if (tmf->immediate)
-		s->immediate++;
 	for (unsigned int i = 0; i < tmf->visit_count; i++) {
 		struct tmf_visit *v = &tmf->visits[i];
 
@@ -263,8 +288,11 @@ void tmf_received(struct iconn *ic, struct pdu *pdu)
 		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
 		return;
 	}
-	if (s->immediate >= IMMEDIATE_MAX) {
-		send_reject(ic, &pdu->h, REJECT_IMMEDIATE_COMMAND);
+	if (s->tmf_count >= TMF_MAX) {
+		if (pdu_immediate(&pdu->h.bhs))
+			send_reject(ic, &pdu->h, REJECT_IMMEDIATE_COMMAND);
+		else
+			respond(ic, req->itt, TMF_RSP_REJECTED);
 		return;
 	}
 	stat_add(&s->stats.tmfs, 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A whole target in one thread for session tests: virtual reactor, RAM disk, memory transport. The
- * test is the initiator.
+ * A whole target in one thread for session tests: one or two virtual reactors, a disk, the memory
+ * transport. The test is the initiator.
  */
 #ifndef TESTS_UNIT_TARGET_RIG_H
 #define TESTS_UNIT_TARGET_RIG_H
@@ -11,6 +11,7 @@
 
 #include "backstore.h"
 #include "core/log.h"
+#include "core/reactor_impl.h"
 #include "lu.h"
 #include "session.h"
 #include "transport/memory.h"
@@ -21,33 +22,45 @@
 struct rig {
 	struct slab *slab;
 	struct reactor *r;
+	struct reactor *second; /* NULL: one will do */
+	struct reactor *reactors[2]; /* the server's */
 	struct backstore *bs;
 	struct lu *lu;
 	struct scsi_target scsi;
 	struct target_config target;
 	struct server *server;
+	uint32_t first_cmdsn; /* of sessions to come */
 };
 
 struct initiator {
 	struct rig *rig;
+	struct reactor *r; /* where its connection lives */
 	struct memory_peer *peer;
 	uint32_t cmdsn, itt, maxcmdsn, expcmdsn;
 	uint16_t tsih;
 };
 
 /* disk: e.g. "ram:1M" or with fault rules. */
-static inline bool rig_up(struct rig *rig, const char *disk, const struct server_limits *limits)
+static inline bool rig_up_on(struct rig *rig, const char *disk, const struct server_limits *limits,
+			     unsigned int reactors)
 {
 	struct bs_spec spec;
 	char why[256];
-	struct lu_config lc = { .serial = "TEST0001", .product = "test", .reactors = 1 };
-	struct server_config sc = { .target_count = 1, .reactor_count = 1 };
+	struct lu_config lc = { .serial = "TEST0001", .product = "test", .reactors = reactors };
+	struct server_config sc = { .target_count = 1, .reactor_count = reactors };
 
 	memset(rig, 0, sizeof(*rig));
+	rig->first_cmdsn = 1;
 	log_set_level(LOG_LEVEL_ERROR);
-	if (slab_create(16u << 20, &rig->slab) || reactor_create_virtual(rig->slab, &rig->r) ||
-	    bs_parse(disk, &spec, why, sizeof(why)) || bs_open(&spec, &rig->bs, why, sizeof(why)))
+	if (slab_create(16u << 20, &rig->slab) ||
+	    (reactors > 1 && reactor_create_virtual(rig->slab, &rig->second)) ||
+	    reactor_create_virtual(rig->slab, &rig->r) || bs_parse(disk, &spec, why, sizeof(why)) ||
+	    bs_open(&spec, &rig->bs, why, sizeof(why)))
 		return false;
+	if (rig->second)
+		rig->second->index = 1;
+	rig->reactors[0] = rig->r;
+	rig->reactors[1] = rig->second;
 	lc.bs = rig->bs;
 	if (lu_create(&lc, &rig->lu))
 		return false;
@@ -58,23 +71,47 @@ static inline bool rig_up(struct rig *rig, const char *disk, const struct server
 	rig->target.allow_any = true;
 	sc.targets = &rig->target;
 	sc.limits = limits ? *limits : server_default_limits;
-	sc.reactors = &rig->r;
+	sc.reactors = rig->reactors;
 	return server_create(&sc, &rig->server) == 0;
+}
+
+static inline bool rig_up(struct rig *rig, const char *disk, const struct server_limits *limits)
+{
+	return rig_up_on(rig, disk, limits, 1);
+}
+
+/* For a disk that hangs: its close is what brings the requests back. */
+static inline void rig_close_disk(struct rig *rig)
+{
+	bs_close(rig->bs);
+	rig->bs = NULL;
 }
 
 static inline void rig_down(struct rig *rig)
 {
 	server_destroy(rig->server);
 	lu_destroy(rig->lu);
-	bs_close(rig->bs);
+	if (rig->bs)
+		bs_close(rig->bs);
 	reactor_destroy(rig->r);
+	reactor_destroy(rig->second);
 	slab_destroy(rig->slab);
 }
 
 static inline void rig_turn(struct rig *rig)
 {
-	while (reactor_turn(rig->r))
+	while (reactor_turn(rig->r) || (rig->second && reactor_turn(rig->second)))
 		;
+}
+
+/* memory_send() on the thread of the initiator's connection, so to speak. */
+static inline void rig_send(struct initiator *in, const union pdu_header *h, const void *data,
+			    uint32_t len)
+{
+	struct reactor *before = reactor_set_self(in->r);
+
+	memory_send(in->peer, h, NULL, 0, data, len);
+	reactor_set_self(before);
 }
 
 /* The next record after everything has settled; NULL: nothing was sent. */
@@ -91,44 +128,77 @@ static inline struct memory_record *rig_receive(struct initiator *in)
 	return rec;
 }
 
-/* isid: last byte of the ISID. True: in full feature phase. */
-static inline bool rig_login(struct rig *rig, struct initiator *in, uint8_t isid)
+/* memory_data_out(), likewise. */
+static inline bool rig_data_out(struct initiator *in, uint32_t itt, uint32_t ttt, uint32_t offset,
+				const void *data, uint32_t len, bool final)
+{
+	struct reactor *before = reactor_set_self(in->r);
+	bool landed = memory_data_out(in->peer, itt, ttt, offset, data, len, final);
+
+	reactor_set_self(before);
+	return landed;
+}
+
+/* A connection and a Login Request that asks for everything at once; the answer is not read.
+ * extra: more keys, len bytes. */
+static inline void rig_knock(struct rig *rig, struct initiator *in, uint8_t isid, struct reactor *r,
+			     const char *extra, size_t len)
 {
 	static const char keys[] =
 		"InitiatorName=" RIG_INITIATOR "\0TargetName=" RIG_TARGET "\0SessionType=Normal\0";
+	struct reactor *before = reactor_set_self(r);
 	union pdu_header h = { 0 };
-	struct memory_record *rec;
-	bool ok;
+	char text[1024];
 
+	assert(sizeof(keys) + len <= sizeof(text));
+	memcpy(text, keys, sizeof(keys) - 1);
+	if (len)
+		memcpy(text + sizeof(keys) - 1, extra, len);
 	memset(in, 0, sizeof(*in));
 	in->rig = rig;
-	in->cmdsn = 1;
+	in->r = r;
+	in->cmdsn = rig->first_cmdsn;
 	in->itt = 100;
-	in->peer = memory_connect(rig->r, &session_conn_up, rig->server);
-	if (!in->peer)
-		return false;
+	in->peer = memory_connect(r, &session_conn_up, rig->server);
+	assert(in->peer);
 	h.login_request.opcode = OP_LOGIN_REQUEST | OPCODE_IMMEDIATE;
 	h.login_request.flags = LOGIN_TRANSIT | STAGE_OPERATIONAL << 2 | STAGE_FULL_FEATURE;
 	h.login_request.isid.b[0] = 0x80;
 	h.login_request.isid.b[5] = isid;
 	h.login_request.itt = be32_of(in->itt++);
 	h.login_request.cmdsn = be32_of(in->cmdsn);
-	memory_send(in->peer, &h, NULL, 0, keys, sizeof(keys) - 1);
-	rec = rig_receive(in);
-	ok = rec && pdu_opcode(&rec->h.bhs) == OP_LOGIN_RESPONSE &&
-	     be16_get(rec->h.login_response.status) == LOGIN_SUCCESS &&
-	     (rec->h.login_response.flags & LOGIN_TRANSIT);
+	rig_send(in, &h, text, (uint32_t)(sizeof(keys) - 1 + len));
+	reactor_set_self(before);
+}
+
+/* The answer. True: in full feature phase. */
+static inline bool rig_let_in(struct initiator *in)
+{
+	struct memory_record *rec = rig_receive(in);
+	bool ok = rec && pdu_opcode(&rec->h.bhs) == OP_LOGIN_RESPONSE &&
+		  be16_get(rec->h.login_response.status) == LOGIN_SUCCESS &&
+		  (rec->h.login_response.flags & LOGIN_TRANSIT);
+
 	if (ok)
 		in->tsih = be16_get(rec->h.login_response.tsih);
 	free(rec);
 	return ok;
 }
 
+/* isid: last byte of the ISID. True: in full feature phase. */
+static inline bool rig_login(struct rig *rig, struct initiator *in, uint8_t isid)
+{
+	rig_knock(rig, in, isid, rig->r, NULL, 0);
+	return rig_let_in(in);
+}
+
 static inline void rig_leave(struct initiator *in)
 {
+	struct reactor *before = reactor_set_self(in->r);
 	struct memory_record *rec;
 
 	memory_disconnect(in->peer);
+	reactor_set_self(before);
 	rig_turn(in->rig);
 	while ((rec = memory_receive(in->peer)))
 		free(rec);
@@ -148,7 +218,7 @@ static inline uint32_t rig_command_sn(struct initiator *in, uint32_t cmdsn, cons
 	h.scsi_command.edtl = be32_of(edtl);
 	h.scsi_command.cmdsn = be32_of(cmdsn);
 	memcpy(h.scsi_command.cdb, cdb, 16);
-	memory_send(in->peer, &h, NULL, 0, data, len);
+	rig_send(in, &h, data, len);
 	return in->itt++;
 }
 
@@ -186,7 +256,7 @@ static inline uint32_t rig_tmf(struct initiator *in, uint8_t function, uint32_t 
 	h.tmf_request.rtt = be32_of(rtt);
 	h.tmf_request.cmdsn = be32_of(in->cmdsn);
 	h.tmf_request.refcmdsn = be32_of(refcmdsn);
-	memory_send(in->peer, &h, NULL, 0, NULL, 0);
+	rig_send(in, &h, NULL, 0);
 	return in->itt++;
 }
 
