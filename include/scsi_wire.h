@@ -162,7 +162,6 @@ struct inquiry_data {
 static_assert(sizeof(struct inquiry_data) == 96, "INQUIRY");
 #define INQUIRY_HISUP 0x10
 #define INQUIRY_FORMAT 0x02
-#define INQUIRY_TPGS_IMPLICIT 0x10
 #define INQUIRY_CMDQUE 0x02
 #define PERIPHERAL_NO_LU 0x7f /* qualifier 3, type 1Fh */
 

@@ -3,13 +3,17 @@
  * The write gate: COMPARE AND WRITE against every write of every reactor, without a lock on the
  * path of a write. See struct gate_slot.
  *
- *	writer:    in_flight++; exclusive? no: write; in_flight--     yes: in_flight--; wait on the slot
- *	exclusive: exclusive = 1; every in_flight zero? no: wait      yes: run; exclusive = 0; wake
+ *	writer:    writing = 1; flag up? no: write   yes: writing = 0; wait on the slot
+ *	turn end:  nothing active? writing = 0; flag up and nobody writing? continue the one that waits
+ *	exclusive: flag = 1; somebody writing? yes: wait   no: run; flag = 0; wake
  *
  * Each side first tells, then looks (sequentially consistent), so at least one of them sees the
- * other. Who brings the counts to zero takes drain_waiter out and posts its work; an exchange
- * decides when two see zero. Only the backstore request is inside: an initiator that is slow to
- * send its data holds up nobody.
+ * other. Who ends the last writing takes drain_waiter out and posts its work; an exchange decides
+ * when two see the end. Only the backstore request is inside: an initiator that is slow to send
+ * its data holds up nobody.
+ *
+ * writing is held until the turn ends because telling costs a full memory barrier, which waits
+ * for all the stores of the write before it.
  */
 #include "scsi.h"
 
@@ -18,22 +22,22 @@ static struct gate_slot *slot_of(const struct scsi_task *task)
 	return &task->lu->per_reactor[task->reactor->index].gate;
 }
 
-/* Zero seen slot by slot will do: with the flag up nobody enters to stay. */
+/* Slot by slot will do: with the flag up nobody begins. */
 static bool gate_idle(struct lu *lu)
 {
 	for (unsigned int i = 0; i < lu->reactors; i++) {
-		if (atomic_load(&lu->per_reactor[i].gate.in_flight))
+		if (atomic_load(&lu->per_reactor[i].gate.writing))
 			return false;
 	}
 	return true;
 }
 
-static void slot_leave(struct gate_slot *slot)
+static void slot_close(struct gate_slot *slot)
 {
 	struct lu *lu = slot->lu;
 	struct scsi_task *waiter;
 
-	atomic_fetch_sub(&slot->in_flight, 1);
+	atomic_store(&slot->writing, false);
 	if (__builtin_expect(!atomic_load(&lu->exclusive), 1) || !gate_idle(lu))
 		return;
 	waiter = atomic_exchange(&lu->drain_waiter, NULL);
@@ -41,37 +45,62 @@ static void slot_leave(struct gate_slot *slot)
 		reactor_post(waiter->reactor, &waiter->work);
 }
 
+static void slot_turn_end(struct work *work)
+{
+	struct gate_slot *slot = container_of(work, struct gate_slot, turn_end);
+
+	slot->open = false;
+	if (!slot->active)
+		slot_close(slot);
+}
+
+/* False: the flag is up. */
+static bool slot_open(struct gate_slot *slot, struct reactor *reactor)
+{
+	/* While a write is active, writing has been seen by whoever raises the flag. */
+	if (!slot->active)
+		atomic_store(&slot->writing, true);
+	if (__builtin_expect(!atomic_load(&slot->lu->exclusive), 1)) {
+		slot->open = true;
+		reactor_defer(reactor, &slot->turn_end);
+		return true;
+	}
+	if (!slot->active)
+		slot_close(slot);
+	return false;
+}
+
 bool gate_enter(struct scsi_task *task)
 {
 	struct gate_slot *slot = slot_of(task);
 
-	for (;;) {
-		atomic_fetch_add(&slot->in_flight, 1);
-		if (__builtin_expect(!atomic_load(&slot->lu->exclusive), 1)) {
-			task->counted_write = true;
-			return true;
-		}
-		slot_leave(slot);
+	while (__builtin_expect(!slot->open, 0) && !slot_open(slot, task->reactor)) {
 		if (!slot->reactor)
 			slot->reactor = task->reactor;
 		atomic_store(&slot->has_waiters, true);
-		if (atomic_load(&slot->lu->exclusive))
-			break;
-		/* It opened before it could see us: nobody would wake us. */
+		/* Else it was lowered before it could see us: nobody would wake us. */
+		if (atomic_load(&slot->lu->exclusive)) {
+			task->waits = WAITS_GATE;
+			list_add_tail(&slot->waiting, &task->lu_node);
+			return false;
+		}
 	}
-	task->waits = WAITS_GATE;
-	list_add_tail(&slot->waiting, &task->lu_node);
-	return false;
+	slot->active++;
+	task->counted_write = true;
+	return true;
 }
 
 void gate_leave(struct scsi_task *task)
 {
+	struct gate_slot *slot = slot_of(task);
+
 	task->counted_write = false;
-	slot_leave(slot_of(task));
+	if (--slot->active == 0 && !slot->open)
+		slot_close(slot);
 }
 
 /* Tasks that meet the flag again queue up on the slot again. */
-void gate_slot_wake(struct work *work)
+static void slot_wake(struct work *work)
 {
 	struct gate_slot *slot = container_of(work, struct gate_slot, wake);
 	struct list woken, *node;
@@ -86,6 +115,14 @@ void gate_slot_wake(struct work *work)
 		if (gate_enter(task) && task_io_start(task))
 			task->step(task);
 	}
+}
+
+void gate_slot_init(struct gate_slot *slot, struct lu *lu)
+{
+	list_init(&slot->waiting);
+	slot->wake.fn = slot_wake;
+	slot->turn_end.fn = slot_turn_end;
+	slot->lu = lu;
 }
 
 static void gate_go_on(struct work *work);
@@ -124,7 +161,7 @@ bool gate_lock(struct scsi_task *task, void (*step)(struct scsi_task *task))
 }
 
 /* It is the task's turn, or the writes it waited for ended: to be looked at again, because who
- * posted this may have seen the zeros of an exclusive command before us. */
+ * posted this may have seen the end of writing for an exclusive command before us. */
 static void gate_go_on(struct work *work)
 {
 	struct scsi_task *task = container_of(work, struct scsi_task, work);

@@ -15,18 +15,6 @@ static struct {
 	_Atomic uint64_t last_id;
 } nexuses = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = { &nexuses.list, &nexuses.list } };
 
-static void lu_init_gate(struct lu *lu)
-{
-	list_init(&lu->queue);
-	for (unsigned int i = 0; i < lu->reactors; i++) {
-		struct gate_slot *slot = &lu->per_reactor[i].gate;
-
-		list_init(&slot->waiting);
-		slot->wake.fn = gate_slot_wake;
-		slot->lu = lu;
-	}
-}
-
 int lu_create(const struct lu_config *cfg, struct lu **out)
 {
 	const struct bs_limits *limits = &cfg->bs->limits;
@@ -59,7 +47,9 @@ int lu_create(const struct lu_config *cfg, struct lu **out)
 	snprintf(lu->serial, sizeof(lu->serial), "%s", cfg->serial);
 	snprintf(lu->product, sizeof(lu->product), "%s", cfg->product);
 	pthread_mutex_init(&lu->lock, NULL);
-	lu_init_gate(lu);
+	list_init(&lu->queue);
+	for (unsigned int i = 0; i < lu->reactors; i++)
+		gate_slot_init(&lu->per_reactor[i].gate, lu);
 	*out = lu;
 	return 0;
 }
@@ -69,6 +59,8 @@ void lu_destroy(struct lu *lu)
 	if (!lu)
 		return;
 	assert(!lu->owner && list_empty(&lu->queue));
+	for (unsigned int i = 0; i < lu->reactors; i++)
+		assert(!lu->per_reactor[i].gate.writing);
 	pthread_mutex_destroy(&lu->lock);
 	free(lu->per_reactor);
 	free(lu);

@@ -88,17 +88,20 @@ static inline const struct cdb_row *cdb_find(const uint8_t *cdb)
 }
 
 /*
- * The write gate. Writes of all reactors run side by side and count themselves on a cache line of
- * their reactor; an exclusive command raises a flag, waits until the counts are zero, and runs
- * alone. Writers that meet the flag wait on their reactor's list.
+ * The write gate. Writes of all reactors run side by side; a reactor says on a cache line of its
+ * own that it is writing, once per turn of its loop however many writes there are. An exclusive
+ * command raises a flag, waits until no reactor is writing, and runs alone. Writers that meet the
+ * flag wait on their reactor's list.
  */
-struct gate_slot { /* one per reactor */
-	_Atomic uint32_t in_flight; /* writes between gate_enter and gate_leave */
-	_Atomic bool has_waiters; /* set by the owner, taken by who opens the gate */
+struct gate_slot { /* one per reactor; [owner thread] but for the atomics */
+	_Atomic bool writing; /* active or open */
+	_Atomic bool has_waiters; /* set by the owner, taken by who lowers the flag */
 	_Atomic bool posted; /* wake is on its way */
-	struct list waiting; /* tasks, by lu_node [owner thread] */
+	bool open; /* the flag was down in this turn: writes enter without another look */
+	uint32_t active; /* writes between gate_enter and gate_leave */
+	struct list waiting; /* tasks, by lu_node */
 	struct reactor *reactor; /* set before has_waiters */
-	struct work wake;
+	struct work wake, turn_end;
 	struct lu *lu;
 } __attribute__((aligned(64)));
 
@@ -160,7 +163,7 @@ bool gate_lock(struct scsi_task *task, void (*step)(struct scsi_task *task));
 void gate_unlock(struct scsi_task *task);
 /* The task gives up waiting. False: its continuation is on its way and will see task->aborted. */
 bool gate_abandon(struct scsi_task *task);
-void gate_slot_wake(struct work *work);
+void gate_slot_init(struct gate_slot *slot, struct lu *lu);
 
 /* --- task.c: ending */
 /* Ends the task with the status and sense that are set. The task must not be touched any more. */

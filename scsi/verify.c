@@ -5,97 +5,81 @@
  */
 #include "scsi.h"
 
-enum { VERIFY_CHUNK = BUF_MAX / 2 };
+enum {
+	VERIFY_CHUNK = BUF_MAX / 2,
+	YIELD_BYTES = 16 << 20, /* others run after so much; bounds the depth of calls too */
+};
+
+static void verify_chunk(struct scsi_task *task);
+
+static uint8_t bytchk(const struct scsi_task *task)
+{
+	return (task->cdb[1] & VERIFY_BYTCHK) >> VERIFY_BYTCHK_SHIFT;
+}
 
 static uint8_t *verify_medium(const struct scsi_task *task)
 {
 	return task->buf->data + task->scratch[0];
 }
 
+/* With BYTCHK 3 the one block and what the medium has lie end to end, so that comparing them with
+ * this overlap compares each block of the medium with the one before it. */
 static bool verify_equal(const struct scsi_task *task)
 {
-	const uint8_t *medium = verify_medium(task), *data = task->buf->data;
-	uint8_t bytchk = (task->cdb[1] & VERIFY_BYTCHK) >> VERIFY_BYTCHK_SHIFT;
-	uint32_t step = bytchk == 3 ? task->lu->block_size : task->chunk;
-
-	for (uint32_t at = 0; bytchk && at < task->chunk; at += step) {
-		if (block_compare(data, medium + at, step) >= 0)
-			return false;
-	}
-	return true;
-}
-
-static bool verify_next(struct scsi_task *task);
-
-static void verify_read(struct scsi_task *task);
-
-/* Reads the next chunk; true when its data is there. */
-static bool verify_io(struct scsi_task *task)
-{
-	uint64_t offset = (task->lba << task->lu->block_shift) + task->pos;
-
-	return task_io(task, BS_READ, offset, task->chunk, verify_medium(task), 0, verify_read);
+	return !bytchk(task) ||
+	       block_compare(task->buf->data, verify_medium(task), task->chunk) < 0;
 }
 
 /* A chunk of the medium is there. */
 static void verify_read(struct scsi_task *task)
 {
-	do {
-		if (task->req.res < 0) {
-			task_fail_io(task);
-			return;
-		}
-		if (!verify_equal(task)) {
-			task_fail(task, SENSE_MISCOMPARE);
-			return;
-		}
-		task->pos += task->chunk;
-		if (task->pos == task->end) {
-			task_good(task);
-			return;
-		}
-	} while (verify_next(task) && verify_io(task));
+	if (task->req.res < 0) {
+		task_fail_io(task);
+		return;
+	}
+	if (!verify_equal(task)) {
+		task_fail(task, SENSE_MISCOMPARE);
+		return;
+	}
+	task->pos += task->chunk;
+	if (task->pos == task->end)
+		task_good(task);
+	else if (task->pos % YIELD_BYTES)
+		verify_chunk(task);
+	else
+		task_yield(task, verify_chunk);
 }
 
+/* Its Data-Out is there. */
 static void verify_arrived(struct scsi_task *task)
 {
-	if (verify_io(task))
+	uint64_t offset = (task->lba << task->lu->block_shift) + task->pos;
+
+	if (task_io(task, BS_READ, offset, task->chunk, verify_medium(task), 0, verify_read))
 		verify_read(task);
 }
 
-/* Sizes the next chunk. False: its Data-Out has to come first, verify_arrived() follows. */
-static bool verify_next(struct scsi_task *task)
+static void verify_chunk(struct scsi_task *task)
 {
-	uint8_t bytchk = (task->cdb[1] & VERIFY_BYTCHK) >> VERIFY_BYTCHK_SHIFT;
 	uint64_t left = task->end - task->pos;
-	uint32_t room = VERIFY_CHUNK;
 
-	task->chunk = left < room ? (uint32_t)left : room;
-	if (bytchk != 1)
-		return true;
-	task_fetch(task, (uint32_t)task->pos, task->chunk, task->buf->data, verify_arrived);
-	return false;
-}
-
-static void verify_begin(struct scsi_task *task)
-{
-	if (((task->cdb[1] & VERIFY_BYTCHK) >> VERIFY_BYTCHK_SHIFT) != 3) {
-		if (verify_next(task))
-			verify_arrived(task);
-		return;
-	}
-	verify_next(task);
-	task_fetch(task, 0, task->lu->block_size, task->buf->data, verify_arrived);
+	task->chunk = left < VERIFY_CHUNK ? (uint32_t)left : VERIFY_CHUNK;
+	if (bytchk(task) == 1)
+		task_fetch(task, (uint32_t)task->pos, task->chunk, task->buf->data, verify_arrived);
+	else if (bytchk(task) == 3 && !task->pos)
+		task_fetch(task, 0, task->lu->block_size, task->buf->data, verify_arrived);
+	else
+		verify_arrived(task);
 }
 
 void verify_start(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
-	uint8_t bytchk = (task->cdb[1] & VERIFY_BYTCHK) >> VERIFY_BYTCHK_SHIFT;
+	uint8_t check = bytchk(task);
 	uint64_t data;
 	uint32_t chunk;
 
-	if (bytchk == 2) {
+	if (check == 2) {
 		task_fail_cdb(task, 1, 2);
 		return;
 	}
@@ -103,7 +87,7 @@ void verify_start(struct scsi_task *task)
 	if (!block_check_transfer(task))
 		return;
 	task->end = task->blocks << lu->block_shift;
-	data = bytchk == 1 ? task->end : bytchk == 3 && task->end ? lu->block_size : 0;
+	data = check == 1 ? task->end : check == 3 && task->end ? lu->block_size : 0;
 	task_want_out(task, data);
 	if (task_out_room(task) < data) {
 		task_fail(task, SENSE_INVALID_IU_FIELD);
@@ -114,7 +98,7 @@ void verify_start(struct scsi_task *task)
 		return;
 	}
 	chunk = task->end < VERIFY_CHUNK ? (uint32_t)task->end : VERIFY_CHUNK;
-	task->scratch[0] = bytchk == 1 ? chunk : (uint32_t)data;
-	if (task_buffer(task, task->scratch[0], task->scratch[0] + chunk, verify_begin))
-		verify_begin(task);
+	task->scratch[0] = check == 1 ? chunk : (uint32_t)data;
+	if (task_buffer(task, task->scratch[0], task->scratch[0] + chunk, verify_chunk))
+		verify_chunk(task);
 }

@@ -57,6 +57,61 @@ static void equal_data_is_replaced(void)
 	}
 }
 
+/* The engine does not trust what a task held the last time: here the address of a buffer it gets
+ * again, which must not pass for first_buf with the data in place. */
+static void a_recycled_task_fetches_its_data(void)
+{
+	struct cdb cdb = cdb_caw(0, 3, 4);
+	struct command c;
+	struct buf *buf;
+	struct world w;
+	uint8_t *data;
+
+	world_create(&w);
+	data = caw_data(&w, 3, 4, 99);
+	command_init(&w, &c, cdb.b, DIR_WRITE, 4096, data);
+	command_immediate(&c, 4096, 4096); /* too small for three times 4 blocks */
+	buf = buf_get(w.reactor, 3 * 2048);
+	CU_ASSERT_FATAL(buf != NULL);
+	memset(buf->data, 0x55, buf->size);
+	c.task.mem = buf->data;
+	buf_put(w.reactor, buf);
+	command_submit(&c);
+	ASSERT_GOOD(&c);
+	CU_ASSERT(!memcmp(w.disk.bytes + 3 * 512, data + 2048, 2048));
+	command_free(&c);
+	free(data);
+	world_destroy(&w);
+}
+
+/* It holds first_buf already, so it must not wait for another one. */
+static void no_memory_is_busy_for_who_holds_a_buffer(void)
+{
+	struct cdb cdb = cdb_caw(0, 3, 4);
+	struct buf *bufs[256];
+	struct command c;
+	unsigned int n = 0;
+	struct world w;
+	uint8_t *data;
+
+	world_create(&w);
+	data = caw_data(&w, 3, 4, 99);
+	command_init(&w, &c, cdb.b, DIR_WRITE, 4096, data);
+	command_immediate(&c, 4096, 4096);
+	for (uint32_t size = BUF_MAX; size >= BUF_MIN; size /= 4) {
+		while (n < array_size(bufs) && (bufs[n] = buf_get(w.reactor, size)))
+			n++;
+	}
+	command_submit(&c);
+	CU_ASSERT_EQUAL(c.ends, 1);
+	CU_ASSERT_EQUAL(c.task.status, SAM_BUSY);
+	while (n)
+		buf_put(w.reactor, bufs[--n]);
+	command_free(&c);
+	free(data);
+	world_destroy(&w);
+}
+
 static void a_miscompare_names_the_byte_and_writes_nothing(void)
 {
 	static const uint32_t offsets[] = { 0, 1, 511, 512, 1000, 4096, 255 * 512 - 1 };
@@ -198,13 +253,52 @@ static void writes_and_caw_exclude_each_other(void)
 	world_turn(&w);
 	ASSERT_SENSE(&c2, SENSE_MISCOMPARE);
 	CU_ASSERT_EQUAL(w.lu->exclusive, 0);
-	CU_ASSERT_EQUAL(w.lu->per_reactor[0].gate.in_flight, 0);
+	CU_ASSERT_EQUAL(w.lu->per_reactor[0].gate.writing, false);
 	command_free(&w1);
 	command_free(&c1);
 	command_free(&c2);
 	command_free(&w2);
 	command_free(&z);
 	command_free(&r);
+	free(data);
+	world_destroy(&w);
+}
+
+/* A reactor counts as writing until its turn ends, and writes of that turn still enter. */
+static void a_turn_that_wrote_is_waited_for(void)
+{
+	struct cdb caw = cdb_caw(0, 0, 1), write = cdb_rw(CDB_WRITE_10, 0, 9, 1);
+	struct command w1, c1, w2;
+	struct world w;
+	uint8_t *data;
+
+	world_create(&w);
+	data = caw_data(&w, 0, 1, 5);
+	command_init(&w, &w1, write.b, DIR_WRITE, 512, data);
+	command_immediate(&w1, 512, 512);
+	command_init(&w, &c1, caw.b, DIR_WRITE, 1024, data);
+	command_immediate(&c1, 1024, 4096);
+	command_init(&w, &w2, write.b, DIR_WRITE, 512, data);
+	command_immediate(&w2, 512, 512);
+	scsi_submit(&w1.task);
+	ASSERT_GOOD(&w1);
+	w.disk.hold = true;
+	scsi_submit(&c1.task);
+	CU_ASSERT_STRING_EQUAL(asked(&w), "w");
+	scsi_submit(&w2.task);
+	CU_ASSERT_STRING_EQUAL(asked(&w), "ww");
+	world_turn(&w);
+	CU_ASSERT_STRING_EQUAL(asked(&w), "ww");
+	disk_release(&w.disk);
+	ASSERT_GOOD(&w2);
+	world_turn(&w);
+	CU_ASSERT_STRING_EQUAL(asked(&w), "wwr");
+	disk_release(&w.disk);
+	disk_release(&w.disk);
+	ASSERT_GOOD(&c1);
+	command_free(&w1);
+	command_free(&c1);
+	command_free(&w2);
 	free(data);
 	world_destroy(&w);
 }
@@ -289,13 +383,15 @@ static void abort_in_the_gate(void)
 		CU_ASSERT(state == IN_TURN_POSTED || !memcmp(w.disk.bytes, data + 512, 512));
 		CU_ASSERT_EQUAL(w.lu->exclusive, 0);
 		CU_ASSERT_PTR_NULL(w.lu->owner);
-		CU_ASSERT_EQUAL(w.lu->per_reactor[0].gate.in_flight, 0);
+		CU_ASSERT_EQUAL(w.lu->per_reactor[0].gate.writing, false);
 		free(data);
 		world_destroy(&w);
 	}
 }
 
-UNIT_MAIN(TEST(equal_data_is_replaced), TEST(a_miscompare_names_the_byte_and_writes_nothing),
-	  TEST(caw_that_is_wrong), TEST(errors_open_the_gate_again),
-	  TEST(writes_and_caw_exclude_each_other), TEST(a_slow_initiator_does_not_hold_the_gate),
+UNIT_MAIN(TEST(equal_data_is_replaced), TEST(a_recycled_task_fetches_its_data),
+	  TEST(no_memory_is_busy_for_who_holds_a_buffer),
+	  TEST(a_miscompare_names_the_byte_and_writes_nothing), TEST(caw_that_is_wrong),
+	  TEST(errors_open_the_gate_again), TEST(writes_and_caw_exclude_each_other),
+	  TEST(a_turn_that_wrote_is_waited_for), TEST(a_slow_initiator_does_not_hold_the_gate),
 	  TEST(abort_in_the_gate));

@@ -159,9 +159,16 @@ static inline void world_create(struct world *w)
 	world_open(w);
 }
 
+static inline void world_turn(struct world *w)
+{
+	while (reactor_turn(w->reactor))
+		;
+}
+
 /* Every buffer has to be back. */
 static inline void world_destroy(struct world *w)
 {
+	world_turn(w);
 	CU_ASSERT_EQUAL(slab_in_use(w->slab), 0);
 	nexus_detach(&w->a);
 	nexus_detach(&w->b);
@@ -169,12 +176,6 @@ static inline void world_destroy(struct world *w)
 	reactor_destroy(w->reactor);
 	slab_destroy(w->slab);
 	free(w->disk.bytes);
-}
-
-static inline void world_turn(struct world *w)
-{
-	while (reactor_turn(w->reactor))
-		;
 }
 
 /* --- The port */
@@ -235,9 +236,12 @@ static inline void port_get(struct scsi_task *task, void *data, uint32_t offset,
 
 	c->gets++;
 	CU_ASSERT_FATAL(task->writes && (uint64_t)offset + len <= task->edtl && c->out);
-	/* In place: those bytes are there and must not be touched. */
-	if (offset == 0 && data == c->first)
-		here = task->first_len < len ? task->first_len : len;
+	/* What came with the command is only in first_buf; in place it must not be touched. */
+	if (offset < task->first_len) {
+		here = task->first_len - offset < len ? task->first_len - offset : len;
+		if (data != c->first + offset)
+			memcpy(data, c->first + offset, here);
+	}
 	if (!c->transfer_fails)
 		memcpy((uint8_t *)data + here, c->out + offset + here, len - here);
 	command_move(c);

@@ -101,6 +101,10 @@ static void write_reaches_the_disk_in_any_shape(void)
 		/* Data that is there is not fetched. */
 		if (rows[i].immediate == len)
 			CU_ASSERT_EQUAL(c.gets, 0);
+		/* After a small first_buf it goes on with big ones. */
+		if (rows[i].immediate == 65536)
+			CU_ASSERT_EQUAL(w.disk.requests, 3);
+		disk_forget(&w.disk);
 		command_free(&c);
 		free(data);
 	}

@@ -180,11 +180,11 @@ static void write_same_fills_the_range(void)
 		uint8_t opcode, flags;
 		uint64_t lba;
 		uint32_t blocks, immediate;
-		uint8_t byte; /* of the block; 0 = zeros */
+		uint8_t byte; /* all of the block, or the first one of a series when it is odd */
 		enum bs_opcode asked;
 	} rows[] = {
 		{ CDB_WRITE_SAME_10, 0, 5, 1, 0, 0xaa, BS_WRITE },
-		{ CDB_WRITE_SAME_16, 0, 5, 3000, 0, 0xab, BS_WRITE },
+		{ CDB_WRITE_SAME_16, 0, 5, 3000, 0, 0xa1, BS_WRITE },
 		{ CDB_WRITE_SAME_16, 0, 5, 3000, 512, 0xac, BS_WRITE },
 		{ CDB_WRITE_SAME_16, 0, DISK_BLOCKS - 7, 0, 512, 0xad, BS_WRITE },
 		{ CDB_WRITE_SAME_10, 0, 0, DISK_BLOCKS, 0, 0, BS_ZERO },
@@ -207,7 +207,7 @@ static void write_same_fills_the_range(void)
 		before = rows[i].lba ? w.disk.bytes[rows[i].lba * 512 - 1] : 0;
 		after = rows[i].lba + blocks < DISK_BLOCKS ? w.disk.bytes[end] : 0;
 		for (int k = 0; k < 512; k++)
-			data[k] = rows[i].byte ? (uint8_t)(rows[i].byte + k) : 0;
+			data[k] = rows[i].byte & 1 ? (uint8_t)(rows[i].byte + k) : rows[i].byte;
 		command_init(&w, &c, cdb.b, DIR_WRITE, no_data ? 0 : 512, data);
 		if (rows[i].immediate)
 			command_immediate(&c, rows[i].immediate, 512);
