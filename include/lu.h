@@ -98,7 +98,7 @@ struct scsi_task {
 	void (*io_done)(struct scsi_task *task, bool ok);
 	void (*step)(struct scsi_task *task); /* next step of a multi-step command */
 	struct bs_req req;
-	struct buf *buf, *buf2; /* owned */
+	struct buf *buf; /* owned */
 	struct buf_waiter waiter;
 	struct list lu_node; /* queue behind an exclusive command */
 	void *mem; /* memory the present step works on: buf->data or borrowed */
@@ -110,7 +110,6 @@ struct scsi_task {
 	bool exclusive; /* holds the LU alone: COMPARE AND WRITE */
 	uint8_t waits; /* what has to come back: enum in scsi/scsi.h */
 	struct work work; /* continuation that was posted or deferred */
-	uint64_t started; /* reactor_now() */
 };
 
 /* Unit attention conditions, SPC; a lower value is reported first (SAM 5.14 leaves the order of
