@@ -67,6 +67,9 @@ int server_listen(struct server *s, const struct transport_ops *transport,
 /* [any thread] Stops listening and accepting logins, lets commands in progress finish for at most
  * drain_ms, closes every session, then calls stopped(arg) once on reactor 0. */
 void server_stop(struct server *s, uint32_t drain_ms, void (*stopped)(void *arg), void *arg);
+/* [any thread] Every reactor logs its own counters and those of its sessions, one line each, on its
+ * own thread, soon. A second call before all have done so changes nothing for the late ones. */
+void server_log_statistics(struct server *s);
 /* [main thread] After stopped() and when no reactor runs. */
 void server_destroy(struct server *s);
 

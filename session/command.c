@@ -171,7 +171,7 @@ static void port_get_data(struct scsi_task *task, void *data, uint32_t offset, u
 			stat_add(&task->reactor->stats.bytes_copied, here);
 		}
 	}
-	stat_add(&c->session->stats.write_bytes, len);
+	stat_add(&c->session->stats.write_bytes, len - here);
 	if (here == len || !can_send(c)) {
 		reactor_defer(task->reactor, &c->io_work);
 		return;
@@ -266,6 +266,7 @@ static void unsolicited_done(struct command *c, struct transfer *t)
 		return;
 	}
 	c->task.first_len += t->received;
+	stat_add(&c->session->stats.write_bytes, t->received);
 	if (t->result == TRANSFER_OK && t->received < t->len)
 		t->result = TRANSFER_SHORT;
 	if (t->result != TRANSFER_OK && !c->early_status) {
@@ -490,6 +491,7 @@ static void take_first_data(struct command *c, struct pdu *pdu)
 	if (pdu->data_len && !pdu->dropped) {
 		c->task.first_buf = pdu->buf;
 		c->task.first_len = pdu->data_len;
+		stat_add(&c->session->stats.write_bytes, pdu->data_len);
 		pdu->buf = NULL;
 	}
 }

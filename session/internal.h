@@ -58,7 +58,8 @@ struct reactor_state {
 	uint64_t births; /* counts commands; tells which ones a TMF covers */
 	uint32_t unauthenticated_count;
 	bool draining;
-	struct work drain_work;
+	struct work drain_work, statistics_work;
+	_Atomic bool statistics_posted;
 	struct timer drain_timer;
 	uint64_t drain_deadline;
 };

@@ -4,6 +4,7 @@
  * session reinstatement, and the orderly stop.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct reactor_state *reactor_state_of(struct server *server, const struct react
 }
 
 static void drain_begin(struct work *work);
+static void log_statistics(struct work *work);
 static void drain_tick(struct timer *t);
 
 static void reactor_state_init(struct server *s, unsigned int i)
@@ -46,6 +48,7 @@ static void reactor_state_init(struct server *s, unsigned int i)
 	list_init(&rs->sessions);
 	list_init(&rs->abort_waits);
 	rs->drain_work.fn = drain_begin;
+	rs->statistics_work.fn = log_statistics;
 	rs->drain_timer.fn = drain_tick;
 }
 
@@ -216,6 +219,37 @@ void session_unregister(struct session *s)
 		reactor_post(ic->rs->reactor, &ic->reinstate_work);
 	}
 	pthread_mutex_unlock(&server->lock);
+}
+
+static void log_statistics(struct work *work)
+{
+	struct reactor_state *rs = container_of(work, struct reactor_state, statistics_work);
+	const struct reactor_stats *r = &rs->reactor->stats;
+	struct list *pos;
+
+	rs->statistics_posted = false;
+	log_info(
+		"reactor %u: %lu turns, %lu sleeps, %lu completions, %lu messages, %lu bytes copied",
+		rs->reactor->index, r->turns, r->sleeps, r->completions, r->messages,
+		r->bytes_copied);
+	list_for_each(pos, &rs->sessions) {
+		const struct session *s = list_entry(pos, struct session, reactor_node);
+		const struct session_stats *st = &s->stats;
+
+		log_info(
+			"session %u: %s from %s on reactor %u: %lu commands, %lu bytes read, "
+			"%lu bytes written, %lu rejects, %lu task management functions, %lu aborts",
+			s->tsih, s->who.initiator_name, s->ic ? s->ic->conn->peer_name : "nowhere",
+			rs->reactor->index, st->commands, st->read_bytes, st->write_bytes,
+			st->rejects, st->tmfs, st->aborts);
+	}
+}
+
+void server_log_statistics(struct server *s)
+{
+	for (unsigned int i = 0; i < s->cfg.reactor_count; i++)
+		if (!atomic_exchange(&s->reactors[i].statistics_posted, true))
+			reactor_post(s->cfg.reactors[i], &s->reactors[i].statistics_work);
 }
 
 static bool idle(const struct reactor_state *rs)

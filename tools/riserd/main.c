@@ -241,9 +241,37 @@ static void *second_signal(void *arg)
 	sigset_t *set = arg;
 	int sig;
 
-	sigwait(set, &sig);
+	while (!sigwait(set, &sig) && sig == SIGUSR1)
+		; /* no statistics of what is going away */
 	log_warn("second signal, exiting without waiting");
 	_exit(1);
+}
+
+/* SIGUSR1: what an operator without any other tool can have. */
+static void log_statistics(const struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		struct {
+			uint64_t commands, read, written, conditions, conflicts;
+		} sum = { 0 };
+
+		for (unsigned int r = 0; r < d->reactor_count; r++) {
+			const struct lu_stats *st = lu_stats(d->disks[i].lu, r);
+
+			sum.commands += st->commands;
+			sum.read += st->read_bytes;
+			sum.written += st->write_bytes;
+			sum.conditions += st->check_conditions;
+			sum.conflicts += st->conflicts;
+		}
+		log_info("LUN %u: %s: %lu commands, %lu bytes read, %lu bytes written, "
+			 "%lu check conditions, %lu reservation conflicts%s",
+			 i, d->disks[i].bs->name, sum.commands, sum.read, sum.written,
+			 sum.conditions, sum.conflicts,
+			 d->disks[i].bs->flush_failed ? ", LATCHED AFTER A FAILED FLUSH" : "");
+	}
+	log_info("buffers: %zu of %zu bytes in use", slab_in_use(d->slab), slab_size(d->slab));
+	server_log_statistics(d->server);
 }
 
 static int serve(struct daemon *d, sigset_t *set)
@@ -252,7 +280,8 @@ static int serve(struct daemon *d, sigset_t *set)
 	int sig, status;
 
 	print_urls(d);
-	sigwait(set, &sig);
+	while (!sigwait(set, &sig) && sig == SIGUSR1)
+		log_statistics(d);
 	log_info("stopping");
 	if (pthread_create(&impatient, NULL, second_signal, set))
 		return stop(d);
@@ -310,6 +339,7 @@ int main(int argc, char **argv)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	log_set_level(d->options.log_level);
