@@ -62,7 +62,7 @@ static const char usage[] =
 	"      --chap-mutual USER:FILE  prove ourselves with the secret in FILE when asked\n"
 	"      --cpus LIST            one thread on each of these CPUs, e.g. 0,2-3 (all, at most 8)\n"
 	"      --memory SIZE          budget for data in flight (256M)\n"
-	"      --busy-poll US         spin so many microseconds before sleeping (0)\n"
+	"      --busy-poll US         spin at most so many microseconds before sleeping (50)\n"
 	"      --log LEVEL            error, warn, info or debug (info)\n"
 	"      --login-timeout S      close connections that have not logged in (15)\n"
 	"      --data-timeout S       close when written data does not come (60)\n"
@@ -392,6 +392,7 @@ int options_parse(struct options *o, int argc, char **argv)
 	*o = (struct options){
 		.target_name = "iqn.2026-11.localhost:riser",
 		.memory = 256u << 20,
+		.busy_poll_ns = 50 * NSEC_PER_USEC,
 		.log_level = LOG_LEVEL_INFO,
 		.limits = server_default_limits,
 	};
