@@ -209,20 +209,25 @@ static void latch(struct backstore *bs, const struct bs_req *req, int res)
 		  bs->name, opcode_name(req->opcode), strerror(-res));
 }
 
-static void account(struct backstore *bs, const struct bs_req *req, int res)
+/* Returns the result that the caller gets. */
+static int account(struct backstore *bs, const struct bs_req *req, int res)
 {
 	static struct log_limit limit = LOG_LIMIT(10);
 	struct bs_stats *stats = &bs->stats[req->reactor->index];
 
 	count(stats, req);
+	/* The kernel told another request about a loss while this one was under way. */
+	if (!res && promises_stable_media(req) && atomic_load(&bs->flush_failed))
+		res = -EIO;
 	if (!res)
-		return;
+		return 0;
 	stat_add(&stats->errors, 1);
 	log_write_limited(&limit, LOG_LEVEL_WARN, "%s: %s of %llu bytes at %llu failed: %s",
 			  bs->name, opcode_name(req->opcode), (unsigned long long)req->len,
 			  (unsigned long long)req->offset, strerror(-res));
 	if (promises_stable_media(req))
 		latch(bs, req, res);
+	return res;
 }
 
 /* What is refused without asking the driver. */
@@ -251,12 +256,11 @@ bool bs_submit(struct backstore *bs, struct bs_req *req)
 		return true;
 	if (!bs->driver->submit(bs, req))
 		return false;
-	account(bs, req, req->res);
+	req->res = account(bs, req, req->res);
 	return true;
 }
 
 void bs_complete(struct bs_req *req, int res)
 {
-	account(req->bs, req, res);
-	req->done(req, res);
+	req->done(req, account(req->bs, req, res));
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* A disk of zeros that forgets what is written: measures everything but the disk. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +44,7 @@ static void *null_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
 {
 	(void)bs;
 	(void)offset;
-	assert(len <= BUF_MAX);
-	return (void *)bs_zeros();
+	return len <= BUF_MAX ? (void *)bs_zeros() : NULL;
 }
 
 const struct bs_driver bs_null_driver = {

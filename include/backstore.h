@@ -106,7 +106,8 @@ struct bs_driver {
 	/* [owner thread of req->reactor] Starts the request. Returns true when it completed at once:
 	 * the result is then in req->res and done() is not called. Range and state were checked. */
 	bool (*submit)(struct backstore *bs, struct bs_req *req);
-	/* [any thread] Pointer to [offset, offset+len), valid until close; only with lends_pointers. */
+	/* [any thread] Pointer to [offset, offset+len), valid until close; only with lends_pointers.
+	 * NULL: not that much in one piece, BS_READ works. */
 	void *(*borrow)(struct backstore *bs, uint64_t offset, uint64_t len);
 };
 

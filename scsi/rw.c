@@ -48,10 +48,12 @@ static void read_data(struct scsi_task *task)
 	struct lu *lu = task->lu;
 	uint64_t offset = task->lba << lu->block_shift, mask = lu->block_size - 1;
 	uint64_t len = (task->end + mask) & ~mask;
+	const void *lent;
 
-	if (lu->lends && !task->stable_source) {
+	lent = lu->lends && !task->stable_source ? bs_borrow(lu->bs, offset, len) : NULL;
+	if (lent) {
 		task->pos = task->end;
-		task_send_last(task, bs_borrow(lu->bs, offset, len), 0, (uint32_t)task->end);
+		task_send_last(task, lent, 0, (uint32_t)task->end);
 		return;
 	}
 	len = len < BUF_MAX ? len : BUF_MAX;

@@ -222,8 +222,31 @@ static void a_failed_forced_write_latches_too(void)
 	end(bs);
 }
 
+/* The kernel tells one of several that a write-back was lost; the others must not say yes. */
+static void a_promise_in_flight_fails_with_the_one_that_was_told(void)
+{
+	struct backstore *bs = begin("ram:1M,fault=flush:delay=200ms:once;flush:eio:after=1:once;"
+				     "write:delay=200ms:times=2");
+	struct io_wait flushed, forced, plain;
+
+	io_submit(&flushed, r, bs, BS_FLUSH, 0, 0, 0, NULL);
+	io_submit(&forced, r, bs, BS_WRITE, BS_FUA, 0, 512, data);
+	io_submit(&plain, r, bs, BS_WRITE, 0, 512, 512, data);
+	CU_ASSERT_EQUAL(flush(bs), -EIO);
+	reactor_advance(r, 200 * NSEC_PER_MSEC);
+	CU_ASSERT_EQUAL(flushed.calls, 1);
+	CU_ASSERT_EQUAL(flushed.res, -EIO);
+	CU_ASSERT_EQUAL(forced.calls, 1);
+	CU_ASSERT_EQUAL(forced.res, -EIO);
+	CU_ASSERT_EQUAL(plain.calls, 1);
+	CU_ASSERT_EQUAL(plain.res, 0);
+	CU_ASSERT_EQUAL(bs->stats[0].errors, 3);
+	end(bs);
+}
+
 UNIT_MAIN(TEST(it_looks_like_what_it_wraps), TEST(without_a_match_everything_works),
 	  TEST(rules_choose_opcode_and_error), TEST(rules_count), TEST(rules_have_a_range),
 	  TEST(short_does_the_first_half), TEST(delays_take_their_time),
 	  TEST(hanging_requests_end_with_the_disk), TEST(a_failed_flush_is_not_forgotten),
-	  TEST(a_failed_forced_write_latches_too));
+	  TEST(a_failed_forced_write_latches_too),
+	  TEST(a_promise_in_flight_fails_with_the_one_that_was_told));

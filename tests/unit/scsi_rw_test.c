@@ -46,6 +46,35 @@ static void read_returns_what_is_on_the_disk(void)
 	}
 }
 
+static void *lend_at_most_4k(struct backstore *bs, uint64_t offset, uint64_t len)
+{
+	return len <= 4096 ? disk_borrow(bs, offset, len) : NULL;
+}
+
+static void what_is_not_lent_in_one_piece_is_read(void)
+{
+	struct bs_driver driver = disk_driver;
+	struct world w;
+
+	driver.borrow = lend_at_most_4k;
+	world_init(&w, 512);
+	w.disk.bs.limits.lends_pointers = true;
+	w.disk.bs.driver = &driver;
+	world_open(&w);
+	for (uint32_t blocks = 8; blocks <= 8192; blocks *= 1024) {
+		struct cdb cdb = cdb_rw(CDB_READ_10, 0, 5, blocks);
+		struct command c;
+
+		command_run(&w, &c, cdb.b, DIR_READ, blocks * 512, NULL);
+		ASSERT_GOOD(&c);
+		CU_ASSERT_EQUAL(c.in_len, blocks * 512);
+		CU_ASSERT(!memcmp(c.in, w.disk.bytes + 5 * 512, blocks * 512));
+		CU_ASSERT_EQUAL(w.disk.requests > 0, blocks > 8);
+		command_free(&c);
+	}
+	world_destroy(&w);
+}
+
 static void nothing_is_lent_to_a_port_that_wants_a_stable_source(void)
 {
 	struct cdb cdb = cdb_rw(CDB_READ_10, 0, 3, 1);
@@ -540,7 +569,7 @@ static void the_lu_counts(void)
 	world_destroy(&w);
 }
 
-UNIT_MAIN(TEST(read_returns_what_is_on_the_disk),
+UNIT_MAIN(TEST(read_returns_what_is_on_the_disk), TEST(what_is_not_lent_in_one_piece_is_read),
 	  TEST(nothing_is_lent_to_a_port_that_wants_a_stable_source),
 	  TEST(write_reaches_the_disk_in_any_shape), TEST(read_residuals), TEST(write_residuals),
 	  TEST(ranges_outside_the_medium_are_refused),
