@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What goes out over TCP: order, Data-In splitting, digests, partial sends, closing. */
 #include "tests/unit/transport_rig.h"
+#include "transport/tcp/tcp.h"
 
 static void pdu_sent(struct tx_pdu *pdu)
 {
@@ -283,6 +284,39 @@ static void login_response_has_no_digest(void)
 	free(w);
 }
 
+/* New lengths in full feature phase are no login: what is queued keeps its digests. */
+static void new_lengths_keep_digests(void)
+{
+	struct conn_params params = rig_params();
+	struct rig *rig;
+	struct wire *w = wire_create();
+	struct counted counted;
+	struct tx_pdu pdu;
+	union pdu_header h;
+	const uint8_t *data;
+	unsigned int pdus = 0;
+	size_t at = 0;
+	uint32_t len;
+
+	params.header_digest = params.data_digest = true;
+	rig = rig_tcp(&params);
+	put(rig, 5, 0, 1000, true, true);
+	conn_send_pdu(rig->conn, message(&pdu, &counted, 1, 30));
+	params.max_xmit_dsl = 512;
+	conn_apply_keys(rig->conn, &params);
+	put(rig, 6, 0, 1000, true, true);
+	rig_drain(rig, w);
+	w->header_digest = w->data_digest = true;
+	while (wire_read(w, &at, &h, &data, &len)) {
+		CU_ASSERT(len <= params.max_xmit_dsl);
+		pdus++;
+	}
+	CU_ASSERT_EQUAL(pdus, 5);
+	rig_free_data(rig);
+	rig_destroy(rig);
+	free(w);
+}
+
 static void offers(void)
 {
 	struct rig *rig = rig_tcp(NULL);
@@ -383,7 +417,46 @@ static void down_calls_from_up_calls(void)
 	free(w);
 }
 
+/* Memory for one batch: who waited for it and has nothing to send any more holds nobody up. */
+static void a_free_batch_is_not_lost(void)
+{
+	struct conn_params params = rig_params();
+	struct rig *rig = rig_tcp(&params);
+	struct wire *w = wire_create();
+	struct conn *conns[3] = { rig->conn };
+	struct counted counted[2];
+	struct tx_pdu pdus[2];
+	struct transfer *t;
+
+	tcp_conn_of(rig->conn)->shard->batches.limit = 1;
+	for (int i = 1; i < 3; i++) {
+		conns[i] = tcp_conn_create_test(rig->r, &rig_up, rig);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(conns[i]);
+		conn_apply_keys(conns[i], &params);
+	}
+	conn_send_pdu(conns[0], message(&pdus[0], &counted[0], 1, 8));
+	rig_turn(rig);
+	t = rig_transfer(rig, 5, 0, 1000);
+	conn_get_data(conns[1], t);
+	rig_turn(rig);
+	conn_send_pdu(conns[2], message(&pdus[1], &counted[1], 2, 8));
+	rig_turn(rig);
+	CU_ASSERT_EQUAL(tcp_test_output(conns[2], w->b, WIRE_MAX), 0);
+	conn_cancel_data(conns[1], t);
+	rig_turn(rig);
+	CU_ASSERT_EQUAL(tcp_test_output(conns[0], w->b, WIRE_MAX), BHS_LEN + 8);
+	rig_turn(rig);
+	CU_ASSERT_EQUAL(tcp_test_output(conns[2], w->b, WIRE_MAX), BHS_LEN + 8);
+	CU_ASSERT_EQUAL(counted[0].sent + counted[1].sent, 2);
+	for (int i = 0; i < 3; i++)
+		conn_close(conns[i], false);
+	rig_turn(rig);
+	rig_free_data(rig);
+	rig_destroy(rig);
+	free(w);
+}
+
 UNIT_MAIN(TEST(data_in_is_split), TEST(one_command_in_several_pieces), TEST(pdus_leave_in_order),
-	  TEST(partial_sends), TEST(login_response_has_no_digest), TEST(offers),
-	  TEST(close_returns_everything_once), TEST(flush_has_a_deadline),
-	  TEST(down_calls_from_up_calls));
+	  TEST(partial_sends), TEST(login_response_has_no_digest), TEST(new_lengths_keep_digests),
+	  TEST(offers), TEST(close_returns_everything_once), TEST(flush_has_a_deadline),
+	  TEST(down_calls_from_up_calls), TEST(a_free_batch_is_not_lost));

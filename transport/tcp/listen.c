@@ -261,13 +261,16 @@ static void tcp_apply_keys(struct conn *conn, const struct conn_params *params)
 	struct tcp_conn *c = tcp_conn_of(conn);
 	struct list *node;
 
+	/* The final Login Response may still be queued: it goes out without digests. Later calls
+	 * leave digests as they are. */
+	if (!conn->params.full_feature) {
+		list_for_each(node, &c->tx.queue)
+			c->tx.plain++;
+	}
 	conn->params = *params;
 	conn->params.full_feature = true;
 	/* The digest of data that changes on its way out would be wrong. */
 	conn->stable_source = params->data_digest;
-	/* The final Login Response may still be queued: it goes out without digests. */
-	list_for_each(node, &c->tx.queue)
-		c->tx.plain++;
 }
 
 const struct transport_ops tcp_transport = {

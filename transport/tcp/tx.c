@@ -202,8 +202,8 @@ static void batch_put(struct tcp_conn *c)
 
 	pool_put(&shard->batches, c->tx.batch);
 	c->tx.batch = NULL;
-	node = list_pop(&shard->starved);
-	if (node)
+	/* All of them: the first may have nothing to send any more. The others line up again. */
+	while ((node = list_pop(&shard->starved)))
 		tcp_conn_defer(container_of(node, struct tcp_conn, tx.starved));
 }
 
