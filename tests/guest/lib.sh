@@ -14,61 +14,13 @@ portal=127.0.0.1:3260
 # shellcheck disable=SC2034 # for the scripts
 iqn=iqn.2026-11.localhost:riser
 initiator=iqn.2026-11.localhost:guest
-points=0
-out=$TMPDIR/out
+. "$SRC/tests/lib/results.sh"
 
 # --- results ---------------------------------------------------------------------------------
-
-ok() {
-	points=$((points + 1))
-	echo "ok $points - $1"
-}
-
-# not_ok NAME [FILE]: FILE tells why
-not_ok() {
-	points=$((points + 1))
-	echo "not ok $points - $1"
-	if [ -n "${2:-}" ]; then tail -n 30 "$2" | sed 's/^/#   /'; fi
-	return 1
-}
-
-# check NAME COMMAND...: the command succeeds; its output is left in $out
-check() {
-	check_status 0 "$@"
-}
-
-# check_status STATUS NAME COMMAND...: the command ends with exactly this status
-check_status() {
-	wanted=$1 name=$2
-	shift 2
-	"$@" >"$out" 2>&1
-	got=$?
-	if [ "$got" -eq "$wanted" ]; then
-		ok "$name"
-	else
-		echo "exit status $got, not $wanted: $*" >>"$out"
-		not_ok "$name" "$out"
-	fi
-}
 
 # need NAME COMMAND...: a check without which the rest of the story makes no sense
 need() {
 	check "$@" || finish
-}
-
-# says PATTERN: what the last check printed has this in it (grep -E)
-says() {
-	grep -E -q -- "$1" "$out"
-}
-
-# check_says NAME PATTERN: the same as a check
-check_says() {
-	if says "$2"; then
-		ok "$1"
-	else
-		echo "nothing matches: $2" >>"$out"
-		not_ok "$1" "$out"
-	fi
 }
 
 finish() {

@@ -5,8 +5,7 @@
 # time stands behind $pid, $urls and $log; whatever still runs on exit is killed.
 set -u
 
-points=0
-out=$TMPDIR/out
+. "$SRC/tests/lib/results.sh"
 # shellcheck disable=SC2034 # for the scripts
 iqn=iqn.2026-11.localhost:riser
 pid=
@@ -18,51 +17,9 @@ trap 'exit 143' TERM
 
 # --- results ---------------------------------------------------------------------------------
 
-ok() {
-	points=$((points + 1))
-	echo "ok $points - $1"
-}
-
-# not_ok NAME [FILE]: FILE tells why
-not_ok() {
-	points=$((points + 1))
-	echo "not ok $points - $1"
-	if [ -n "${2:-}" ]; then tail -n 30 "$2" | sed 's/^/#   /'; fi
-	return 1
-}
-
 skipped() {
 	points=$((points + 1))
 	echo "ok $points - $1 # SKIP $2"
-}
-
-# check NAME COMMAND...: the command succeeds; its output is left in $out
-check() {
-	check_status 0 "$@"
-}
-
-# check_status STATUS NAME COMMAND...: the command ends with exactly this status
-check_status() {
-	local wanted=$1 name=$2 got
-	shift 2
-	"$@" >"$out" 2>&1
-	got=$?
-	if [ "$got" -eq "$wanted" ]; then
-		ok "$name"
-	else
-		echo "exit status $got, not $wanted: $*" >>"$out"
-		not_ok "$name" "$out"
-	fi
-}
-
-# check_says NAME PATTERN: what the last check printed has this in it (grep -E)
-check_says() {
-	if grep -E -q -- "$2" "$out"; then
-		ok "$1"
-	else
-		echo "nothing matches: $2" >>"$out"
-		not_ok "$1" "$out"
-	fi
 }
 
 # refuted NAME COMMAND...: the command must fail, but not by a signal
