@@ -221,7 +221,6 @@ struct reactor_state *reactor_state_of(struct server *server, const struct react
 void reactor_drain_check(struct reactor_state *rs);
 
 /* connection.c */
-/* Fills the answers' sequence fields; statsn is consumed with `consume`. */
 void iconn_close(struct iconn *ic, bool flush);
 void iconn_dispatch(struct iconn *ic, struct pdu *pdu);
 void iconn_reinstated(struct work *work);
