@@ -40,7 +40,8 @@ static void command_link(struct command *c)
 	c->session->command_count++;
 }
 
-/* Safe on a command whose tag is free already. */
+/* The tag is the initiator's again as soon as it can have our answer, which is before we learn that
+ * the answer was sent. Safe on a command whose tag is free already. */
 static void free_tag(struct command *c)
 {
 	struct command **slot = itt_slot(c->session, c->itt);
@@ -108,6 +109,7 @@ static void respond(struct command *c)
 	uint32_t count;
 
 	c->answered = true;
+	free_tag(c);
 	session_leave_window(c);
 	memset(&c->response, 0, sizeof(c->response));
 	h->opcode = OP_SCSI_RESPONSE;
@@ -212,6 +214,7 @@ static void port_put_data(struct scsi_task *task, const void *data, uint32_t off
 	h->itt = be32_of(c->itt);
 	h->ttt = be32_of(TAG_NONE);
 	if (last) {
+		free_tag(c);
 		session_leave_window(c);
 		h->flags = DATA_IN_STATUS | residual(task, &count);
 		h->status = task->status;

@@ -169,6 +169,27 @@ static void tag_in_use(void)
 	end(&rig, &in);
 }
 
+/* The initiator may have our answer, and use the tag again, before we learn that it was sent. */
+static void tag_free_when_answered(void)
+{
+	struct rig rig;
+	struct initiator in;
+	uint32_t itt;
+
+	begin(&rig, &in, "ram:1M");
+	for (int i = 0; i < 2; i++) {
+		const uint8_t *cdb = i ? read_1 : tur;
+		uint8_t flags = i ? CMD_FINAL | CMD_READ : CMD_FINAL;
+
+		itt = rig_command(&in, cdb, flags, i ? 512 : 0, NULL, 0);
+		in.itt = itt;
+		rig_command(&in, cdb, flags, i ? 512 : 0, NULL, 0);
+		CU_ASSERT_EQUAL(rig_status(&in, itt), SAM_GOOD);
+		CU_ASSERT_EQUAL(rig_status(&in, itt), SAM_GOOD);
+	}
+	end(&rig, &in);
+}
+
 static void solicited_write(void)
 {
 	struct rig rig;
@@ -452,7 +473,7 @@ static void data_timeout(void)
 }
 
 UNIT_MAIN(TEST(write_then_read), TEST(window_stays_open), TEST(command_order), TEST(held_ping),
-	  TEST(rejects), TEST(tag_in_use), TEST(solicited_write), TEST(failed_bursts),
+	  TEST(rejects), TEST(tag_in_use), TEST(tag_free_when_answered), TEST(solicited_write), TEST(failed_bursts),
 	  TEST(abort_task), TEST(abort_what_is_not_there), TEST(refused_functions), TEST(lun_reset),
 	  TEST(reset_while_the_disk_hangs), TEST(reinstatement), TEST(login_deadline),
 	  TEST(unauthenticated_cap), TEST(keep_alive), TEST(data_timeout));
