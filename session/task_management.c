@@ -240,9 +240,9 @@ static uint8_t prepare(struct session *s, const struct bhs_tmf_request *req, str
 	switch (tmf->function) {
 	case TMF_ABORT_TASK:
 		c = command_find(s, be32_get(req->rtt));
-		if (!c || c->answered) {
+		if (!c) {
 			*answered = true;
-			return c ? TMF_RSP_NO_TASK : abort_unknown(s, req);
+			return abort_unknown(s, req);
 		}
 		tmf->command = c;
 		return TMF_RSP_COMPLETE;

@@ -473,7 +473,8 @@ static void data_timeout(void)
 }
 
 UNIT_MAIN(TEST(write_then_read), TEST(window_stays_open), TEST(command_order), TEST(held_ping),
-	  TEST(rejects), TEST(tag_in_use), TEST(tag_free_when_answered), TEST(solicited_write), TEST(failed_bursts),
-	  TEST(abort_task), TEST(abort_what_is_not_there), TEST(refused_functions), TEST(lun_reset),
-	  TEST(reset_while_the_disk_hangs), TEST(reinstatement), TEST(login_deadline),
-	  TEST(unauthenticated_cap), TEST(keep_alive), TEST(data_timeout));
+	  TEST(rejects), TEST(tag_in_use), TEST(tag_free_when_answered), TEST(solicited_write),
+	  TEST(failed_bursts), TEST(abort_task), TEST(abort_what_is_not_there),
+	  TEST(refused_functions), TEST(lun_reset), TEST(reset_while_the_disk_hangs),
+	  TEST(reinstatement), TEST(login_deadline), TEST(unauthenticated_cap), TEST(keep_alive),
+	  TEST(data_timeout));
