@@ -36,6 +36,8 @@ enum task_waits {
 	WAITS_ENDED, /* the task is the port's again, or will be when io_done() frees the buffer */
 };
 
+enum data_direction { DIR_NONE, DIR_IN, DIR_OUT };
+
 /* Which reservations of other nexuses a command minds; columns of the table in reserve.c. */
 enum reservation_rule { RSV_NEVER, RSV_READ, RSV_WRITE, RSV_RULES };
 
@@ -63,7 +65,7 @@ struct cdb_row {
 	const struct cdb_row *actions; /* service actions, ends with name == NULL */
 	const char *name;
 	uint8_t cdb_len, service_action;
-	uint8_t rule, flags; /* enums above */
+	uint8_t direction, rule, flags; /* enums above */
 	uint8_t alloc_at, alloc_len; /* ALLOCATION LENGTH: byte and width; width 0 = none */
 	uint8_t unmap_bits; /* bits of byte 1 that exist only where space can be given back */
 	uint16_t nominal_s, recommended_s; /* timeouts */

@@ -16,10 +16,10 @@
 #define LEN2 0xff, 0xff
 #define LEN4 0xff, 0xff, 0xff, 0xff
 
-#define RESPONDS(filler) .start = task_respond, .fill = (filler)
+#define RESPONDS(filler) .start = task_respond, .fill = (filler), .direction = DIR_IN
 #define ALLOCATION(at, width) .alloc_at = (at), .alloc_len = (width)
-#define READS_MEDIUM .rule = RSV_READ, .flags = ROW_MEDIUM
-#define WRITES_MEDIUM .rule = RSV_WRITE, .flags = ROW_MEDIUM | ROW_WRITES
+#define READS_MEDIUM .direction = DIR_IN, .rule = RSV_READ, .flags = ROW_MEDIUM
+#define WRITES_MEDIUM .direction = DIR_OUT, .rule = RSV_WRITE, .flags = ROW_MEDIUM | ROW_WRITES
 #define TIMEOUTS(nominal, recommended) .nominal_s = (nominal), .recommended_s = (recommended)
 #define QUICK TIMEOUTS(1, 15)
 #define MEDIUM TIMEOUTS(5, 60)
@@ -122,6 +122,7 @@ const struct cdb_row cdb_table[256] = {
 	[CDB_VERIFY_10] = { .name = "VERIFY (10)",
 			    USAGE10(CDB_VERIFY_10, RW_DPO | VERIFY_BYTCHK, LBA4, 0, LEN2, 0),
 			    .start = verify_start,
+			    .direction = DIR_OUT,
 			    .rule = RSV_READ,
 			    .flags = ROW_MEDIUM,
 			    MEDIUM },
@@ -140,6 +141,7 @@ const struct cdb_row cdb_table[256] = {
 	[CDB_UNMAP] = { .name = "UNMAP",
 			USAGE10(CDB_UNMAP, 0, 0, 0, 0, 0, 0, LEN2, 0),
 			.start = unmap_start,
+			.direction = DIR_OUT,
 			.rule = RSV_WRITE,
 			.flags = ROW_MEDIUM | ROW_WRITES | ROW_UNMAP,
 			LONG },
@@ -169,6 +171,7 @@ const struct cdb_row cdb_table[256] = {
 	[CDB_VERIFY_16] = { .name = "VERIFY (16)",
 			    USAGE16(CDB_VERIFY_16, RW_DPO | VERIFY_BYTCHK, LBA8, LEN4, 0, 0),
 			    .start = verify_start,
+			    .direction = DIR_OUT,
 			    .rule = RSV_READ,
 			    .flags = ROW_MEDIUM,
 			    MEDIUM },
@@ -207,6 +210,7 @@ const struct cdb_row cdb_table[256] = {
 	[CDB_VERIFY_12] = { .name = "VERIFY (12)",
 			    USAGE12(CDB_VERIFY_12, RW_DPO | VERIFY_BYTCHK, LBA4, LEN4, 0, 0),
 			    .start = verify_start,
+			    .direction = DIR_OUT,
 			    .rule = RSV_READ,
 			    .flags = ROW_MEDIUM,
 			    MEDIUM },
