@@ -57,6 +57,7 @@ int reactor_alloc(struct reactor_impl **out)
 	impl->eventfd = -1;
 	impl->cpu = -1;
 	impl->deferred_end = &impl->deferred;
+	list_init(&impl->pollers);
 	*out = impl;
 	return 0;
 }
@@ -213,6 +214,58 @@ static unsigned int run_deferred(struct reactor_impl *impl)
 	return done;
 }
 
+/* Pollers */
+
+/* At the head: a walk that is under way does not come to it. */
+void reactor_add_poller(struct reactor *r, struct poller *p)
+{
+	assert_owner(r);
+	list_add_head(&r->impl->pollers, &p->node);
+}
+
+void reactor_remove_poller(struct reactor *r, struct poller *p)
+{
+	assert_owner(r);
+	if (r->impl->next_poller == &p->node)
+		r->impl->next_poller = p->node.next;
+	list_del(&p->node);
+}
+
+/* The next one of a walk, NULL at its end. Any poller may be removed before it is asked for. */
+static struct poller *next_poller(struct reactor_impl *impl)
+{
+	struct list *node = impl->next_poller;
+
+	if (node == &impl->pollers)
+		return NULL;
+	impl->next_poller = node->next;
+	return list_entry(node, struct poller, node);
+}
+
+static unsigned int run_pollers(struct reactor_impl *impl)
+{
+	unsigned int done = 0;
+	struct poller *p;
+
+	impl->next_poller = impl->pollers.next;
+	while ((p = next_poller(impl)))
+		done += p->poll(p);
+	return done;
+}
+
+/* False: something came up, the reactor must not sleep. */
+static bool arm_pollers(struct reactor_impl *impl)
+{
+	struct poller *p;
+
+	impl->next_poller = impl->pollers.next;
+	while ((p = next_poller(impl))) {
+		if (p->arm(p))
+			return false;
+	}
+	return !impl->deferred;
+}
+
 /* The loop */
 
 static bool turn(struct reactor_impl *impl)
@@ -223,6 +276,7 @@ static bool turn(struct reactor_impl *impl)
 		impl->now = clock_ns();
 		done += ring_reap(impl);
 	}
+	done += run_pollers(impl);
 	done += run_messages(impl);
 	done += timers_run(impl);
 	done += run_deferred(impl);
@@ -305,7 +359,7 @@ int reactor_run(struct reactor *r)
 	while (!err) {
 		bool worked = turn(impl);
 
-		if (may_sleep(impl))
+		if (may_sleep(impl) && arm_pollers(impl))
 			sleep_or_submit(impl);
 		else
 			ring_submit(impl);

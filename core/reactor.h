@@ -3,9 +3,9 @@
  * A reactor: one thread, one io_uring, one sleeping point for sockets, disks, timers and
  * messages from other reactors. design: threads and ownership in ARCHITECTURE.md.
  *
- * One turn of the loop: completions -> messages -> timers -> deferred work -> submit (and sleep
- * when nothing is left to do). Deferred work is where a transport sends everything that was
- * queued on a connection during the turn.
+ * One turn of the loop: completions -> pollers -> messages -> timers -> deferred work -> submit
+ * (and sleep when nothing is left to do). Deferred work is where a transport sends everything that
+ * was queued on a connection during the turn.
  */
 #ifndef RISER_CORE_REACTOR_H
 #define RISER_CORE_REACTOR_H
@@ -41,6 +41,17 @@ struct timer {
 	void (*fn)(struct timer *timer);
 	uint64_t deadline; /* CLOCK_MONOTONIC, ns; 0 = not armed */
 	uint32_t slot; /* place in the reactor's heap */
+};
+
+/* What is looked at in every turn instead of waiting for the ring: a completion queue of a device.
+ * Embedded in its owner. */
+struct poller {
+	struct list node; /* the reactor's */
+	/* Does the work that is there; true: there was some. */
+	bool (*poll)(struct poller *p);
+	/* The reactor is about to sleep: sees to it that an operation on the ring wakes it when there
+	 * is work. True: there is work now, do not sleep. */
+	bool (*arm)(struct poller *p);
 };
 
 struct reactor_config {
@@ -115,6 +126,11 @@ void reactor_defer(struct reactor *r, struct work *work);
 /* [any thread] work->fn runs on r's thread, in the order of posts from one thread. The work must
  * stay alive and unposted until fn is called. Wakes r. */
 void reactor_post(struct reactor *r, struct work *work);
+
+/* [owner thread] p is polled from the next turn on. */
+void reactor_add_poller(struct reactor *r, struct poller *p);
+/* [owner thread] Also from inside a poll(), its own or another's. */
+void reactor_remove_poller(struct reactor *r, struct poller *p);
 
 /* [owner thread] ns from now; re-arming moves it. fn is called once per arming. */
 void timer_arm(struct reactor *r, struct timer *t, uint64_t ns);

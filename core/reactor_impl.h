@@ -27,6 +27,7 @@ struct reactor_impl {
 	uint64_t busy_poll_ns;
 	struct timer_heap timers;
 	struct work *deferred, **deferred_end;
+	struct list pollers, *next_poller; /* the one to be called next in a walk over them */
 	struct io_op wake_op;
 	uint64_t wake_count; /* where the ring reads the eventfd's counter */
 	struct slab *slab;
