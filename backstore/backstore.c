@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/log.h"
+#include "core/region.h"
 #include "core/slab.h"
 #include "driver.h"
 
@@ -85,18 +85,18 @@ void bs_set_name(struct backstore *bs, const struct bs_spec *spec)
 
 const void *bs_zeros(void)
 {
-	static const void *_Atomic zeros;
-	const void *found = atomic_load(&zeros), *fresh;
+	static struct region *_Atomic zeros;
+	struct region *found = atomic_load(&zeros), *fresh;
 
 	if (found)
-		return found;
-	fresh = mmap(NULL, BUF_MAX, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (fresh == MAP_FAILED)
+		return region_base(found);
+	fresh = region_create(BUF_MAX, false);
+	if (!fresh)
 		return NULL;
 	if (atomic_compare_exchange_strong(&zeros, &found, fresh))
-		return fresh;
-	munmap((void *)fresh, BUF_MAX);
-	return found;
+		return region_base(fresh);
+	region_destroy(fresh);
+	return region_base(found);
 }
 
 int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_t why_size)

@@ -27,7 +27,8 @@ void *bs_alloc(size_t size, const struct bs_driver *driver);
 /* "ram:1G": the name of a disk that has no path. */
 void bs_set_name(struct backstore *bs, const struct bs_spec *spec);
 
-/* Zeros, BUF_MAX bytes, read-only, page aligned, never freed. NULL: out of memory. */
+/* Zeros, BUF_MAX bytes, page aligned, never freed; a region, so that devices can read from it.
+ * Nobody writes there. NULL: out of memory. */
 const void *bs_zeros(void);
 
 /* serial of bs: the one in spec or the first 128 bits of SHA-256(this machine, text) in hex. */

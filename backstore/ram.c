@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A disk in memory: one anonymous mapping, filled with zeros by the kernel as it is touched and
- * given back to it by UNMAP. Lends pointers, so that READ sends from the disk itself.
+ * A disk in memory: one region, filled with zeros by the kernel as it is touched and given back to
+ * it by UNMAP. Lends pointers, so that READ sends from the disk itself.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/memcheck.h"
+#include "core/region.h"
 #include "driver.h"
-
-enum { PAGE = 4096 };
 
 struct ram_disk {
 	struct backstore bs;
+	struct region *region;
 	uint8_t *memory;
 };
 
@@ -31,16 +30,14 @@ static int ram_open(const struct bs_spec *spec, struct backstore **out, char *wh
 	bs_memory_limits(spec, &disk->bs.limits);
 	bs_set_name(&disk->bs, spec);
 	bs_set_serial_by_order(&disk->bs, spec, disk->bs.name);
-	disk->memory = mmap(NULL, spec->size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (disk->memory == MAP_FAILED) {
+	disk->region = region_create(spec->size, false);
+	if (!disk->region) {
 		err = bs_fail(-errno, why, why_size, "%s: cannot map that much memory: %s",
 			      disk->bs.name, strerror(errno));
 		free(disk);
 		return err;
 	}
-	madvise(disk->memory, spec->size, MADV_HUGEPAGE);
-	madvise(disk->memory, spec->size, MADV_DONTFORK);
+	disk->memory = region_base(disk->region);
 	*out = &disk->bs;
 	return 0;
 }
@@ -49,24 +46,8 @@ static void ram_close(struct backstore *bs)
 {
 	struct ram_disk *disk = container_of(bs, struct ram_disk, bs);
 
-	munmap(disk->memory, bs->limits.size);
+	region_destroy(disk->region);
 	free(disk);
-}
-
-/* Whole pages go back to the kernel, the ends are written. */
-static void discard(uint8_t *p, uint64_t len)
-{
-	uint64_t head = -(uintptr_t)p % PAGE, pages;
-
-	if (head > len)
-		head = len;
-	pages = (len - head) / PAGE * PAGE;
-	if (!pages || madvise(p + head, pages, MADV_DONTNEED)) {
-		memset(p, 0, len); /* also when the memory is locked */
-		return;
-	}
-	memset(p, 0, head);
-	memset(p + head + pages, 0, len - head - pages);
 }
 
 /* Initiators may write a block while others read or write it; which bytes they then see is theirs
@@ -105,7 +86,7 @@ static bool ram_submit(struct backstore *bs, struct bs_req *req)
 		stat_add(&req->reactor->stats.bytes_copied, req->len);
 		break;
 	case BS_UNMAP:
-	case BS_ZERO: discard(p, req->len); break;
+	case BS_ZERO: region_discard(disk->region, p, req->len); break;
 	case BS_FLUSH: break;
 	}
 	return true;

@@ -14,72 +14,33 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <linux/memfd.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "core/memcheck.h"
+#include "core/region.h"
 #include "core/slab_impl.h"
 
 enum {
 	UNIT = 1 << 20,
-	HUGE = 2 << 20,
 	UNITS_MIN = 4,
 	UNITS_MAX = 1 << 20, /* 1 TiB */
 	PAGES_PER_UNIT = UNIT / BUF_MIN,
 };
 
 const struct slab_class slab_classes[BUF_CLASSES] = {
-	{ 4 << 10, 128, 32 }, { 16 << 10, 64, 16 }, { 64 << 10, 32, 8 },
-	{ 256 << 10, 8, 2 },  { 1 << 20, 2, 1 },
+	{ 4 << 10, 128, 32 }, { 8 << 10, 128, 32 }, { 16 << 10, 64, 16 },
+	{ 64 << 10, 32, 8 },  { 256 << 10, 8, 2 },  { 1 << 20, 2, 1 },
 };
 
 /* The area */
 
-static void *map_huge(size_t size)
-{
-	int fd = memfd_create("riser-slab", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
-	void *p = MAP_FAILED;
-
-	if (fd < 0)
-		return MAP_FAILED;
-	/* Reserves the pages: fails here rather than with SIGBUS later. */
-	if (ftruncate(fd, (off_t)size) == 0)
-		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	return p;
-}
-
-/* Anonymous memory gets transparent huge pages on nearly every system, a memfd on few. */
-static void *map_plain(size_t size)
-{
-	uint8_t *p = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	size_t skip;
-
-	if (p == MAP_FAILED)
-		return MAP_FAILED;
-	skip = -(uintptr_t)p % HUGE;
-	if (skip)
-		munmap(p, skip);
-	munmap(p + skip + size, HUGE - skip);
-	madvise(p + skip, size, MADV_HUGEPAGE);
-	madvise(p + skip, size, MADV_DONTFORK);
-	return p + skip;
-}
-
 static int map_area(struct slab *slab)
 {
-	void *p;
-
-	slab->mapped = (slab->size + HUGE - 1) / HUGE * HUGE;
-	p = map_huge(slab->mapped);
-	if (p == MAP_FAILED)
-		p = map_plain(slab->mapped);
-	if (p == MAP_FAILED)
+	slab->region = region_create(slab->size, true);
+	if (!slab->region)
 		return -ENOMEM;
-	slab->base = p;
+	slab->base = region_base(slab->region);
 	mem_poison(slab->base, slab->size);
 	return 0;
 }
@@ -143,7 +104,7 @@ void slab_destroy(struct slab *slab)
 	for (size_t i = 0; i < slab->size / UNIT; i++)
 		assert(slab->units[i].used == 0);
 	mem_unpoison(slab->base, slab->size);
-	munmap(slab->base, slab->mapped);
+	region_destroy(slab->region);
 	munmap(slab->bufs, descriptor_bytes(slab));
 	pthread_mutex_destroy(&slab->lock);
 	free(slab->units);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The slab: one memory area (a memfd of huge pages when the system has some to spare, else
- * anonymous memory) from which all payload buffers come: size classes, 4 KiB aligned, a budget. Each reactor keeps a small cache
- * per class so that the steady data path takes no lock and never calls malloc.
+ * The slab: one region (huge pages when the system has some to spare, else anonymous memory) from
+ * which all payload buffers come: size classes, 4 KiB aligned, a budget. Each reactor keeps a small
+ * cache per class so that the steady data path takes no lock and never calls malloc.
  */
 #ifndef RISER_CORE_SLAB_H
 #define RISER_CORE_SLAB_H
@@ -16,7 +16,7 @@ struct reactor;
 struct slab;
 struct slab_cache;
 
-enum { BUF_CLASSES = 5, BUF_MIN = 4096, BUF_MAX = 1 << 20 }; /* 4K 16K 64K 256K 1M */
+enum { BUF_CLASSES = 6, BUF_MIN = 4096, BUF_MAX = 1 << 20 }; /* 4K 8K 16K 64K 256K 1M */
 
 struct buf {
 	uint8_t *data; /* 4 KiB aligned; content undefined until written */
@@ -29,7 +29,7 @@ struct buf {
 int slab_create(size_t budget, struct slab **out);
 /* All buffers must be back. NULL is fine. */
 void slab_destroy(struct slab *slab);
-/* The whole area, for registration with rings and RDMA devices. */
+/* The whole area, for registration with rings. */
 void *slab_base(const struct slab *slab);
 size_t slab_size(const struct slab *slab);
 /* [any thread] Bytes in buffers that are handed out now (caches not counted). */

@@ -26,8 +26,9 @@ struct unit {
 };
 
 struct slab {
+	struct region *region; /* at least size bytes */
 	uint8_t *base;
-	size_t size, mapped;
+	size_t size;
 	struct buf *bufs; /* one descriptor per 4 KiB; a buffer has that of its first page */
 	struct unit *units;
 	/* Read without the lock as a hint; written under it. */

@@ -378,7 +378,9 @@ static void read_command(struct run *run, struct command *c, struct input *in)
 /* What is undefined shall differ between the two lives. */
 static void spoil_memory(uint32_t up_to, uint8_t with)
 {
-	static const uint32_t sizes[] = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20 };
+	static const uint32_t sizes[] = {
+		4 << 10, 8 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20
+	};
 	struct buf *b[3];
 
 	for (size_t i = 0; i < array_size(sizes) && sizes[i] / 4 <= up_to; i++) {

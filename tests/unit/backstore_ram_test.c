@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "backstore/driver.h"
 #include "backstore_io.h"
+#include "core/region.h"
 
 static struct reactor *r;
 static uint8_t block[BUF_MAX], other[BUF_MAX];
@@ -102,6 +104,42 @@ static void unmapped_memory_is_given_back(void)
 		CU_ASSERT(all_bytes(p + 2 * 4096 + 512, 0x77, 4096 - 512));
 		end(bs);
 	}
+}
+
+/* A device that has a part of the disk keeps its pages; they read as zeros all the same. */
+static void what_a_device_has_is_zeroed_in_place(void)
+{
+	static const enum bs_opcode opcodes[] = { BS_UNMAP, BS_ZERO };
+
+	for (size_t i = 0; i < array_size(opcodes); i++) {
+		struct backstore *bs = begin("ram:8M");
+		uint8_t *p = bs_borrow(bs, 0, 8 << 20);
+		struct region *region = region_of(p);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(region);
+		CU_ASSERT_PTR_EQUAL(region_of(p + (8 << 20) - 1), region);
+		region_pin(region, p);
+		memset(p, 0x77, 8 << 20);
+		CU_ASSERT_EQUAL(io_run(r, bs, opcodes[i], 0, 512, 6 << 20, NULL), 0);
+		CU_ASSERT_EQUAL(resident_pages(p, 8 << 20), 2048);
+		CU_ASSERT(all_bytes(p, 0x77, 512));
+		CU_ASSERT(all_bytes(p + 512, 0, 6 << 20));
+		CU_ASSERT(all_bytes(p + 512 + (6 << 20), 0x77, (2 << 20) - 512));
+		region_unpin(region, p);
+		end(bs);
+	}
+}
+
+static void zeros_are_a_region(void)
+{
+	const uint8_t *zeros = bs_zeros();
+	struct region *region = region_of(zeros);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(zeros);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(region);
+	CU_ASSERT_PTR_EQUAL(region_of(zeros + BUF_MAX - 1), region);
+	CU_ASSERT_PTR_EQUAL(bs_zeros(), zeros);
+	CU_ASSERT(all_bytes(zeros, 0, BUF_MAX));
 }
 
 static void borrowed_pointer_is_the_disk(void)
@@ -210,7 +248,7 @@ static void impossible_memory_is_refused(void)
 }
 
 UNIT_MAIN(TEST(limits_say_what_it_is), TEST(new_memory_reads_zeros), TEST(what_is_written_is_read),
-	  TEST(unmapped_memory_is_given_back), TEST(borrowed_pointer_is_the_disk),
-	  TEST(null_forgets), TEST(read_only_refuses_changes), TEST(empty_requests_do_nothing),
-	  TEST(statistics_count), TEST(serials_are_stable_and_unique),
-	  TEST(impossible_memory_is_refused));
+	  TEST(unmapped_memory_is_given_back), TEST(what_a_device_has_is_zeroed_in_place),
+	  TEST(zeros_are_a_region), TEST(borrowed_pointer_is_the_disk), TEST(null_forgets),
+	  TEST(read_only_refuses_changes), TEST(empty_requests_do_nothing), TEST(statistics_count),
+	  TEST(serials_are_stable_and_unique), TEST(impossible_memory_is_refused));

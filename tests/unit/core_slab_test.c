@@ -76,9 +76,10 @@ static void budget_is_rounded_up(void)
 static void smallest_class_that_fits(void)
 {
 	static const uint32_t cases[][2] = {
-		{ 1, 4 * K },		{ 4 * K, 4 * K },	 { 4 * K + 1, 16 * K },
-		{ 64 * K, 64 * K },	{ 64 * K + 1, 256 * K }, { 256 * K, 256 * K },
-		{ 256 * K + 1, 1 * M }, { 1 * M, 1 * M },
+		{ 1, 4 * K },		{ 4 * K, 4 * K },	{ 4 * K + 1, 8 * K },
+		{ 8 * K, 8 * K },	{ 8 * K + 1, 16 * K },	{ 16 * K, 16 * K },
+		{ 16 * K + 1, 64 * K }, { 64 * K, 64 * K },	{ 64 * K + 1, 256 * K },
+		{ 256 * K, 256 * K },	{ 256 * K + 1, 1 * M }, { 1 * M, 1 * M },
 	};
 	struct world w = begin(8 * M);
 
@@ -101,7 +102,7 @@ static void smallest_class_that_fits(void)
 /* Every buffer is written with its own mark; then none may have another's. */
 static void buffers_do_not_overlap(void)
 {
-	static const uint32_t sizes[] = { 4 * K, 16 * K, 64 * K, 256 * K, 1 * M };
+	static const uint32_t sizes[] = { 4 * K, 8 * K, 16 * K, 64 * K, 256 * K, 1 * M };
 	struct world w = begin(16 * M);
 	struct buf *list = NULL, *b;
 	uint32_t mark = 0;
@@ -127,7 +128,7 @@ static void buffers_do_not_overlap(void)
 
 static void the_whole_budget_serves_any_class(void)
 {
-	static const uint32_t sizes[] = { 4 * K, 1 * M, 16 * K, 256 * K, 64 * K };
+	static const uint32_t sizes[] = { 4 * K, 1 * M, 16 * K, 256 * K, 8 * K, 64 * K };
 	struct world w = begin(4 * M);
 
 	for (size_t i = 0; i < array_size(sizes); i++) {
