@@ -61,14 +61,15 @@ struct server;
 /* [main thread] cfg is borrowed for the server's life. -ENOMEM. */
 int server_create(const struct server_config *cfg, struct server **out);
 /* [main thread] Listens on addr (written back with the real port) over the transport; SendTargets
- * names it with portal group tag 1. May be called before the reactors run. */
+ * names it with portal group tag 1. An address that is a portal already is served over this
+ * transport too and stays one portal. May be called before the reactors run. */
 int server_listen(struct server *s, const struct transport_ops *transport,
 		  struct portal_address *addr, char *why, size_t why_size);
 /* [any thread] Stops listening and accepting logins, lets commands in progress finish for at most
  * drain_ms, closes every session, then calls stopped(arg) once on reactor 0. */
 void server_stop(struct server *s, uint32_t drain_ms, void (*stopped)(void *arg), void *arg);
-/* [any thread] Every reactor logs its own counters and those of its sessions, one line each, on its
- * own thread, soon. A second call before all have done so changes nothing for the late ones. */
+/* [any thread] Every reactor logs its own counters, those of each transport that it has had
+ * connections of, and those of its sessions, one line each, on its own thread, soon. A second call before all have done so changes nothing for the late ones. */
 void server_log_statistics(struct server *s);
 /* [main thread] After stopped() and when no reactor runs. */
 void server_destroy(struct server *s);

@@ -36,7 +36,25 @@ struct conn_params {
 	uint32_t max_xmit_dsl; /* what the initiator declared: largest we may send */
 	uint32_t max_burst, first_burst;
 	uint32_t max_outstanding_r2t;
+	/* RFC 7145 section 6. In an offer: what the transport can and what it declares; as a result:
+	 * what was agreed on and what the initiator declared. With the extensions max_recv_dsl is
+	 * TargetRecvDataSegmentLength and max_xmit_dsl InitiatorRecvDataSegmentLength. */
+	bool rdma_extensions; /* RDMAExtensions=Yes */
+	bool needs_extensions; /* offer: a normal session is impossible without them */
+	bool tagged_from_start; /* TaggedBufferForSolicitedDataOnly=No was declared */
+	uint32_t max_unexpected; /* MaxOutstandingUnexpectedPDUs; 0: no limit, nothing to declare */
+	uint32_t max_ahs; /* MaxAHSLength, bytes; 0: no limit, nothing to declare */
+	/* Result only: how many requests the initiator may have on the way that we have not answered,
+	 * the window of MaxCmdSN. Immediate requests and answers to our NOP-Ins come on top. */
+	uint32_t command_window;
 	bool full_feature; /* false until apply_keys() */
+};
+
+/* Where a command's data is at the initiator, as the transport knows it (over RDMA: the advertised
+ * STags). Opaque: the session hands it from the command's PDU to every transfer and to the SCSI
+ * Response of that command. */
+struct remote_data {
+	uint64_t opaque[4];
 };
 
 /* What a command may pin before it is asked for: the first burst, or the whole of a small one. */
@@ -50,8 +68,10 @@ struct pdu {
 	uint32_t data_len; /* DataSegmentLength */
 	const uint8_t *data; /* data_len bytes; NULL iff data_len is 0 or `dropped` */
 	/* SCSI Command with data: the buffer that data points into (at offset 0), with room for
-	 * min(EDTL, FIRST_ROOM) bytes. The callee takes it by setting buf to NULL. NULL for others. */
+	 * min(EDTL, FirstBurstLength, FIRST_ROOM) bytes, or more. The callee takes it by setting buf
+	 * to NULL. NULL for others. */
 	struct buf *buf;
+	struct remote_data remote; /* SCSI Command */
 	bool data_digest_error; /* data segment failed its CRC: discard per RFC 7143 7.8 */
 	bool dropped; /* data is thrown away: no memory for it, or not a Login before full feature
 	               * phase (shown at once, by its header alone) */
@@ -63,6 +83,7 @@ struct tx_pdu {
 	union pdu_header h; /* complete but for dlength, which the transport fills in */
 	const void *data; /* borrowed until sent(); padding is the transport's business */
 	uint32_t data_len; /* at most max_xmit_dsl */
+	struct remote_data remote; /* SCSI Response: the command's; ignored otherwise */
 	/* Exactly once: handed to the wire, or the connection died. Never from inside send_pdu(). */
 	void (*sent)(struct tx_pdu *pdu);
 };
@@ -83,6 +104,7 @@ struct transfer {
 	union pdu_header h; /* put: Data-In template: lun, itt, expcmdsn, maxcmdsn, and with
 	                     * with_status also flags (S, O, U), status, statsn, residual.
 	                     * get: R2T template: lun, itt, statsn, expcmdsn, maxcmdsn. */
+	struct remote_data remote; /* the command's */
 	void *data; /* len bytes */
 	uint32_t offset; /* Buffer Offset of data in the whole command, bytes */
 	uint32_t len; /* bytes; put: may be 0 only with with_status; get: only if unsolicited,
@@ -132,7 +154,8 @@ struct conn {
 	struct conn_params params;
 	/* Abilities. */
 	uint32_t max_full_feature_data; /* largest data segment of a non-Data PDU in full feature
-	                                 * phase whatever the peer declared; 0 = no such limit */
+	                                 * phase whatever the peer declared; 0 = no such limit. Set
+	                                 * by apply_keys(). */
 	bool stable_source; /* put_data must not see data change before transfer_done(): do not
 	                     * lend it memory that others may write (set when a data digest is on) */
 	bool digests; /* header and data digests can be negotiated */
@@ -140,11 +163,15 @@ struct conn {
 	uint64_t bytes_queued; /* given to send_pdu() and put_data() and not yet given back */
 	/* Counters, written by the owner thread. */
 	_Atomic uint64_t bytes_in, bytes_out, pdus_in, pdus_out;
+	/* Payload bytes that our CPU copied between wire and disk on behalf of this connection. */
+	_Atomic uint64_t bytes_copied;
 };
 
 struct portal_address {
 	struct sockaddr_storage addr; /* port in network order inside; 0 = any free one */
 	socklen_t len;
+	bool required; /* listen: now or not at all. Otherwise a transport whose device is not there
+	                * yet waits for it and says so once in the log. */
 };
 
 struct transport_ops {
@@ -190,5 +217,16 @@ void conn_cancel_data(struct conn *conn, struct transfer *t);
 void conn_close(struct conn *conn, bool flush);
 
 extern const struct transport_ops tcp_transport;
+
+/* [main thread, once] The RDMA transport, from the plug-in riser-rdma.so beside the executable or in
+ * ../lib/riser: NULL with one line in why when it or a library it needs is not on this host. */
+const struct transport_ops *transport_load_rdma(char *why, size_t why_size);
+/* What the plug-in exports as `riser_plugin`. */
+struct transport_plugin {
+	const char *build; /* TRANSPORT_PLUGIN_BUILD: host and plug-in share private structures */
+	const struct transport_ops *transport;
+	/* Loads what the plug-in itself needs at run time. -errno with one line in why. */
+	int (*load)(char *why, size_t why_size);
+};
 
 #endif

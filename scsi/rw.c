@@ -95,6 +95,8 @@ void read_start(struct scsi_task *task)
 
 /* --- WRITE */
 
+enum { WRITE_COPY_MAX = 8192 }; /* bytes of immediate data */
+
 static void write_fetch(struct scsi_task *task);
 
 static void write_stored(struct scsi_task *task)
@@ -128,6 +130,11 @@ static void write_arrived(struct scsi_task *task)
 {
 	uint64_t offset = (task->lba << task->lu->block_shift) + task->pos;
 
+	/* Not taken: what was in it is copied. */
+	if (task->first_buf) {
+		buf_put(task->reactor, task->first_buf);
+		task->first_buf = NULL;
+	}
 	if (task_io(task, BS_WRITE, offset, task->chunk, task->buf->data,
 		    task_has_bit(task, RW_FUA) ? BS_FUA : 0, write_stored))
 		write_stored(task);
@@ -140,6 +147,16 @@ static void write_fetch(struct scsi_task *task)
 	/* Buffers and what is left are whole blocks. */
 	task->chunk = left < task->buf->size ? (uint32_t)left : task->buf->size;
 	task_fetch(task, (uint32_t)task->pos, task->chunk, task->buf->data, write_arrived);
+}
+
+/* With little data here already: a buffer for the whole first step, if there is one without waiting,
+ * so that the step is one transfer and one write. What is here is copied, which must stay little. */
+static bool write_into_bigger(struct scsi_task *task, uint32_t step)
+{
+	if (task->first_len > WRITE_COPY_MAX || task->first_buf->size >= step)
+		return false;
+	task->buf = buf_get(task->reactor, step);
+	return task->buf != NULL;
 }
 
 void write_start(struct scsi_task *task)
@@ -166,10 +183,12 @@ void write_start(struct scsi_task *task)
 	}
 	stat_add(&task_stats(task)->write_bytes, task->end);
 	first = task->end < BUF_MAX ? (uint32_t)task->end : BUF_MAX;
-	if (task->first_buf)
-		task_take_first(task);
-	else if (!task_buffer(task, first, first, write_fetch))
+	if (task->first_buf) {
+		if (!write_into_bigger(task, first))
+			task_take_first(task);
+	} else if (!task_buffer(task, first, first, write_fetch)) {
 		return;
+	}
 	write_fetch(task);
 }
 

@@ -112,6 +112,7 @@ static void respond(struct command *c)
 	free_tag(c);
 	session_leave_window(c);
 	memset(&c->response, 0, sizeof(c->response));
+	c->response.remote = c->xfer.remote;
 	h->opcode = OP_SCSI_RESPONSE;
 	h->flags = PDU_FINAL | residual(task, &count);
 	h->response = RSP_COMPLETED;
@@ -171,9 +172,10 @@ static void port_get_data(struct scsi_task *task, void *data, uint32_t offset, u
 		if (data != c->first_data + offset) {
 			memcpy(data, c->first_data + offset, here);
 			stat_add(&task->reactor->stats.bytes_copied, here);
+			if (c->session->ic)
+				stat_add(&c->session->ic->conn->bytes_copied, here);
 		}
 	}
-	stat_add(&c->session->stats.write_bytes, len - here);
 	if (here == len || !can_send(c)) {
 		reactor_defer(task->reactor, &c->io_work);
 		return;
@@ -191,6 +193,7 @@ static void port_get_data(struct scsi_task *task, void *data, uint32_t offset, u
 	t->unsolicited = t->with_status = t->final = false;
 	c->moving = true;
 	c->data_since = reactor_now(task->reactor);
+	stat_add(&c->session->stats.write_bytes, t->len);
 	conn_get_data(c->session->ic->conn, t);
 }
 
@@ -390,8 +393,7 @@ static bool first_burst_allowed(struct iconn *ic, struct command *c, const struc
 	if (!more)
 		return true;
 	if (!c->task.first_buf)
-		c->task.first_buf = buf_get(ic->rs->reactor,
-					    c->task.edtl < FIRST_ROOM ? c->task.edtl : FIRST_ROOM);
+		c->task.first_buf = buf_get(ic->rs->reactor, limit);
 	if (!c->task.first_buf || c->task.first_buf->size < limit) {
 		c->early_status = SAM_TASK_SET_FULL;
 		return false;
@@ -485,6 +487,7 @@ static struct command *command_new(struct session *s, struct pdu *pdu)
 	c->birth = s->rs->births++;
 	c->immediate = pdu_immediate(&pdu->h.bhs);
 	c->io_work.fn = io_work;
+	c->xfer.remote = pdu->remote;
 	list_init(&c->node);
 	return c;
 }

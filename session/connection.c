@@ -106,6 +106,7 @@ static void accepted(void *ctx, struct conn *conn)
 	ic->reinstate_work.fn = iconn_reinstated;
 	list_init(&ic->reinstate_node);
 	list_add_tail(&rs->connections, &ic->node);
+	traffic_opened(rs, conn);
 	list_add_tail(&rs->unauthenticated, &ic->login_node);
 	rs->unauthenticated_count++;
 	s->connections++;
@@ -347,6 +348,7 @@ static void closed(struct conn *conn)
 	ic->state = CONN_CLEANUP;
 	left_login(ic);
 	list_del(&ic->node);
+	traffic_closed(ic);
 	timer_cancel(rs->reactor, &ic->timer);
 	login_state_free(ic->login);
 	text_exchange_free(ic->text);

@@ -23,6 +23,7 @@
 
 enum {
 	PORTALS_MAX = 64,
+	TRANSPORTS_MAX = 4, /* in one server */
 	REGISTRY_BUCKETS = 256,
 	ITT_BUCKETS = 64,
 	IMMEDIATE_MAX = 32, /* immediate commands under way in one session; more are rejected */
@@ -38,10 +39,21 @@ struct session_stats {
 	_Atomic uint64_t commands, read_bytes, write_bytes, rejects, tmfs, aborts;
 };
 
+/* One address, served over one or more transports. */
 struct portal {
-	const struct transport_ops *transport;
-	struct listener *listener;
 	struct portal_address address;
+	struct {
+		const struct transport_ops *transport;
+		struct listener *listener;
+	} listeners[TRANSPORTS_MAX];
+	unsigned int listener_count;
+};
+
+/* What went over one transport on one reactor; payload bytes. */
+struct traffic {
+	const struct transport_ops *transport; /* NULL: the entry is free */
+	uint64_t connections; /* all that were closed */
+	uint64_t read_bytes, write_bytes, bytes_copied; /* of those */
 };
 
 struct server;
@@ -60,6 +72,7 @@ struct reactor_state {
 	bool draining;
 	struct work drain_work, statistics_work;
 	_Atomic bool statistics_posted;
+	struct traffic traffic[TRANSPORTS_MAX];
 	struct timer drain_timer;
 	uint64_t drain_deadline;
 };
@@ -185,7 +198,7 @@ struct command {
 	uint8_t *first_data;
 	uint64_t data_since; /* ns: get_data under way since; 0 = none */
 	struct work io_work; /* io_done that may not be called from inside */
-	struct transfer xfer;
+	struct transfer xfer; /* its remote is the command's, from birth on */
 	struct tx_pdu response;
 	uint8_t response_data[2 + SENSE_MAX];
 };
@@ -219,6 +232,13 @@ void session_unregister(struct session *s);
 enum login_status server_check_tsih(struct server *server, const struct login_result *who);
 struct reactor_state *reactor_state_of(struct server *server, const struct reactor *r);
 void reactor_drain_check(struct reactor_state *rs);
+
+/* statistics.c */
+/* Every connection is announced when it comes, and its traffic kept when it goes. */
+void traffic_opened(struct reactor_state *rs, const struct conn *conn);
+void traffic_closed(struct iconn *ic);
+/* Runs as reactor_state.statistics_work. */
+void log_statistics(struct work *work);
 
 /* connection.c */
 void iconn_close(struct iconn *ic, bool flush);

@@ -24,6 +24,8 @@ enum {
 	NORMAL_ONLY = 1, /* irrelevant in a discovery session */
 	NAMING = 2, /* may be repeated in another stage */
 	LONG = 4, /* value up to TEXT_LONG_VALUE_MAX */
+	EXTENSION = 8, /* irrelevant unless RDMAExtensions=Yes was agreed on */
+	NONE = 16, /* 0 is a value too: no limit */
 };
 
 static const char *const digests[] = { "None", "CRC32C", NULL };
@@ -89,6 +91,22 @@ static const struct key_row {
 	BOOLEAN(OF_MARKER, "OFMarker", AND, 0, 0, 0),
 	ROW(IF_MARK_INT, "IFMarkInt", OP, .rule = REJECT),
 	ROW(OF_MARK_INT, "OFMarkInt", OP, .rule = REJECT),
+	/* RFC 7145 section 6. What we declare of them goes to an initiator that has sent the key
+	 * itself: others take an unknown key for an error. */
+	BOOLEAN(RDMA_EXTENSIONS, "RDMAExtensions", AND, NORMAL_ONLY, 0, 0),
+	NUMERIC(INITIATOR_RECV_DSL, "InitiatorRecvDataSegmentLength", MIN, EXTENSION, 512, 0xffffff,
+		LOGIN_DATA_MAX, 0xffffff),
+	NUMERIC(TARGET_RECV_DSL, "TargetRecvDataSegmentLength", MIN, EXTENSION, 512, 0xffffff,
+		LOGIN_DATA_MAX, 0),
+	NUMERIC(MAX_UNEXPECTED_PDUS, "MaxOutstandingUnexpectedPDUs", DECLARE, EXTENSION | NONE, 2,
+		UINT32_MAX, 0, 0),
+	NUMERIC(MAX_AHS, "MaxAHSLength", DECLARE, EXTENSION | NONE, 2, UINT32_MAX, 256, 0),
+	/* The default is No. But the initiators that declare nothing do as with Yes: so does what
+	 * nobody has declared. */
+	BOOLEAN(TAGGED_SOLICITED_ONLY, "TaggedBufferForSolicitedDataOnly", DECLARE, EXTENSION, 1,
+		0),
+	/* No Hello is ever required by us, and none is offered. */
+	BOOLEAN(HELLO_REQUIRED, "iSERHelloRequired", AND, EXTENSION, 0, 0),
 #undef CHOICES
 #undef NUMERIC
 #undef BOOLEAN
@@ -205,6 +223,10 @@ void keys_offer(const struct conn_params *can, struct key_values *ours)
 	ours->v[KEY_MAX_BURST] = can->max_burst;
 	ours->v[KEY_FIRST_BURST] = can->first_burst;
 	ours->v[KEY_MAX_OUTSTANDING_R2T] = can->max_outstanding_r2t;
+	ours->v[KEY_RDMA_EXTENSIONS] = can->rdma_extensions;
+	ours->v[KEY_TARGET_RECV_DSL] = can->max_recv_dsl;
+	ours->v[KEY_MAX_UNEXPECTED_PDUS] = can->max_unexpected;
+	ours->v[KEY_MAX_AHS] = can->max_ahs;
 }
 
 /* The first of the offered values that is in the mask of ours. */
@@ -223,11 +245,18 @@ static bool choose(const struct key_row *row, struct text_str offered, uint32_t 
 	return false;
 }
 
+static bool parse_number(const struct key_row *row, struct text_str value, uint32_t *out)
+{
+	if (!text_number(value, out))
+		return false;
+	return (*out >= row->min && *out <= row->max) || (*out == 0 && row->flags & NONE);
+}
+
 static bool parse(const struct key_row *row, struct text_str value, uint32_t ours, uint32_t *out)
 {
 	switch (row->type) {
 	case BOOL: *out = text_is(value, "Yes"); return *out || text_is(value, "No");
-	case NUMBER: return text_number(value, out) && *out >= row->min && *out <= row->max;
+	case NUMBER: return parse_number(row, value, out);
 	case LIST: return choose(row, value, ours, out);
 	case TEXT: break;
 	}
@@ -255,8 +284,14 @@ static void put_result(const struct key_row *row, uint32_t value, struct text_bu
 		text_put(answer, row->name, row->choices[value]);
 }
 
+/* An initiator that has declared something is told what we declare. */
+static bool declares_back(const struct key_row *row, uint32_t ours)
+{
+	return row->rule == DECLARE && row->flags & EXTENSION && ours;
+}
+
 static bool negotiate(const struct key_row *row, struct text_str value, uint32_t ours,
-		      bool discovery, uint32_t *result, struct text_buf *answer)
+		      bool relevant, uint32_t *result, struct text_buf *answer)
 {
 	uint32_t theirs = 0;
 
@@ -266,14 +301,23 @@ static bool negotiate(const struct key_row *row, struct text_str value, uint32_t
 		return false;
 	if (row->rule == REJECT) {
 		text_put(answer, row->name, "Reject");
-	} else if (discovery && row->flags & NORMAL_ONLY) {
-		text_put(answer, row->name, "Irrelevant");
-	} else {
+	} else if (relevant) {
 		*result = combine(row->rule, theirs, ours);
-		if (row->rule != DECLARE)
+		if (declares_back(row, ours))
+			put_result(row, ours, answer);
+		else if (row->rule != DECLARE)
 			put_result(row, *result, answer);
+	} else if (row->rule != DECLARE) {
+		text_put(answer, row->name, "Irrelevant");
 	}
 	return true;
+}
+
+static bool relevant(const struct key_row *row, bool discovery, const struct key_values *values)
+{
+	if (row->flags & EXTENSION)
+		return values->v[KEY_RDMA_EXTENSIONS];
+	return !(discovery && row->flags & NORMAL_ONLY);
 }
 
 bool keys_negotiate(const struct key_set *set, const struct key_seen *seen,
@@ -290,8 +334,8 @@ bool keys_negotiate(const struct key_set *set, const struct key_seen *seen,
 		/* RFC 7143 13.14: FirstBurstLength must not exceed MaxBurstLength. */
 		if (key == KEY_FIRST_BURST && our > *max_burst)
 			our = *max_burst;
-		if (!negotiate(&rows[key], set->value[key], our, discovery, &values->v[key],
-			       answer))
+		if (!negotiate(&rows[key], set->value[key], our,
+			       relevant(&rows[key], discovery, values), &values->v[key], answer))
 			return refuse(fault, LOGIN_INITIATOR_ERROR, "bad value of a key");
 	}
 	if (*first_burst > *max_burst) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The text keys of RFC 7143 sections 12 and 13 (and 7144): one row each, how a text is read into
- * them, and what is answered to an offer.
+ * The text keys of RFC 7143 sections 12 and 13 (and 7144), and of RFC 7145 section 6: one row each,
+ * how a text is read into them, and what is answered to an offer.
  */
 #ifndef RISER_SESSION_KEYS_H
 #define RISER_SESSION_KEYS_H
@@ -13,7 +13,8 @@
 #include "session/text.h"
 #include "transport.h"
 
-/* In the order in which they are answered: FirstBurstLength wants to know MaxBurstLength. */
+/* In the order in which they are answered: FirstBurstLength wants to know MaxBurstLength, and the
+ * last ones whether there is RDMAExtensions. */
 enum key {
 	KEY_INITIATOR_NAME,
 	KEY_INITIATOR_ALIAS,
@@ -49,6 +50,13 @@ enum key {
 	KEY_OF_MARKER,
 	KEY_IF_MARK_INT,
 	KEY_OF_MARK_INT,
+	KEY_RDMA_EXTENSIONS,
+	KEY_INITIATOR_RECV_DSL,
+	KEY_TARGET_RECV_DSL,
+	KEY_MAX_UNEXPECTED_PDUS,
+	KEY_MAX_AHS,
+	KEY_TAGGED_SOLICITED_ONLY,
+	KEY_HELLO_REQUIRED,
 	KEY_COUNT,
 };
 

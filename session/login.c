@@ -270,6 +270,14 @@ static bool security(struct login *login, const struct key_set *set, bool *trans
 	return true;
 }
 
+/* With the extensions it means nothing (RFC 7145 6.2), and libiscsi would go by it in place of
+ * TargetRecvDataSegmentLength. */
+static bool declares_max_recv_dsl(const struct login *login)
+{
+	return login->result.type == SESSION_DISCOVERY ||
+	       !(login->env->can.needs_extensions || login->agreed.v[KEY_RDMA_EXTENSIONS]);
+}
+
 /* The operational stage: answers, and once what we have to declare. */
 static bool operational(struct login *login, const struct key_set *set, struct key_fault *fault)
 {
@@ -282,7 +290,9 @@ static bool operational(struct login *login, const struct key_set *set, struct k
 	if (login->declared)
 		return true;
 	login->declared = true;
-	text_put_number(&login->out, key_name(KEY_MAX_RECV_DSL), login->ours.v[KEY_MAX_RECV_DSL]);
+	if (declares_max_recv_dsl(login))
+		text_put_number(&login->out, key_name(KEY_MAX_RECV_DSL),
+				login->ours.v[KEY_MAX_RECV_DSL]);
 	if (target && target->alias[0])
 		text_put(&login->out, key_name(KEY_TARGET_ALIAS), target->alias);
 	return true;
@@ -311,6 +321,30 @@ static bool answer(struct login *login, bool *transit, struct key_fault *fault)
 	return buffer_ok(&login->out, fault);
 }
 
+/* A discovery session moves no data: it does without. */
+static bool check_extensions(const struct login *login, struct key_fault *fault)
+{
+	if (!login->env->can.needs_extensions || login->result.type == SESSION_DISCOVERY ||
+	    login->agreed.v[KEY_RDMA_EXTENSIONS])
+		return true;
+	return refuse(fault, LOGIN_INITIATOR_ERROR, "no RDMAExtensions=Yes on this transport");
+}
+
+/* RFC 7145 6: with the extensions MaxRecvDataSegmentLength is of no effect. */
+static void settle_extensions(const struct login *login, struct conn_params *params)
+{
+	const uint32_t *v = login->agreed.v;
+
+	if (!v[KEY_RDMA_EXTENSIONS])
+		return;
+	params->rdma_extensions = true;
+	params->max_recv_dsl = v[KEY_TARGET_RECV_DSL];
+	params->max_xmit_dsl = v[KEY_INITIATOR_RECV_DSL];
+	params->tagged_from_start = !v[KEY_TAGGED_SOLICITED_ONLY];
+	params->max_unexpected = v[KEY_MAX_UNEXPECTED_PDUS];
+	params->max_ahs = v[KEY_MAX_AHS];
+}
+
 static void settle(struct login *login)
 {
 	const uint32_t *v = login->agreed.v;
@@ -328,6 +362,7 @@ static void settle(struct login *login)
 		.first_burst = v[KEY_FIRST_BURST],
 		.max_outstanding_r2t = v[KEY_MAX_OUTSTANDING_R2T],
 	};
+	settle_extensions(login, &r->params);
 	r->max_connections = v[KEY_MAX_CONNECTIONS];
 	r->error_recovery_level = v[KEY_ERROR_RECOVERY_LEVEL];
 	r->time2wait = v[KEY_TIME2WAIT];
@@ -345,7 +380,12 @@ static bool step(struct login *login, const struct bhs_login_request *req, const
 	if (!buffer_ok(&login->in, fault))
 		return false;
 	*transit = req->flags & LOGIN_TRANSIT;
-	return req->flags & LOGIN_CONTINUE || answer(login, transit, fault);
+	if (req->flags & LOGIN_CONTINUE)
+		return true;
+	if (!answer(login, transit, fault))
+		return false;
+	return !*transit || LOGIN_NSG(req->flags) != STAGE_FULL_FEATURE ||
+	       check_extensions(login, fault);
 }
 
 enum login_action login_step(struct login *login, const struct bhs_login_request *req,

@@ -172,15 +172,16 @@ static void logged_in(struct iconn *ic, struct session *s)
 	if (ic->state == CONN_CLEANUP)
 		return;
 	params.full_feature = true;
+	params.command_window = ic->rs->server->cfg.limits.window;
 	conn_apply_keys(ic->conn, &params);
 	ic->state = CONN_LOGGED_IN;
 	log_write_limited(&logged_in_limit, LOG_LEVEL_INFO,
-			  "%s: %s%s%s logged in%s, session %u%s%s", ic->conn->peer_name,
+			  "%s: %s%s%s logged in%s over %s, session %u%s%s", ic->conn->peer_name,
 			  who->initiator_name, who->initiator_alias[0] ? " alias " : "",
 			  log_escape(alias, sizeof(alias), who->initiator_alias,
 				     strlen(who->initiator_alias)),
-			  who->type == SESSION_DISCOVERY ? " for discovery" : "", s->tsih,
-			  who->authenticated ? ", CHAP" : "",
+			  who->type == SESSION_DISCOVERY ? " for discovery" : "",
+			  ic->conn->ops->name, s->tsih, who->authenticated ? ", CHAP" : "",
 			  params.header_digest || params.data_digest ? ", digests" : "");
 	login_state_free(ls);
 	ic->login = NULL;

@@ -102,11 +102,19 @@ void send_reject(struct iconn *ic, const union pdu_header *bad, enum reject_reas
 	reply_send(rp, true);
 }
 
+/* The longest data segment for an answer. */
+static uint32_t answer_room(const struct conn *conn)
+{
+	uint32_t room = conn->params.max_xmit_dsl, max = conn->max_full_feature_data;
+
+	return max && room > max ? max : room;
+}
+
 /* RFC 7143 11.18: a ping is echoed; an answer to our own NOP-In only proves life. */
 void nop_out_received(struct iconn *ic, struct pdu *pdu)
 {
 	const struct bhs_nop_out *req = &pdu->h.nop_out;
-	uint32_t room = ic->conn->params.max_xmit_dsl;
+	uint32_t room = answer_room(ic->conn);
 	struct reply *rp;
 
 	if (be32_get(req->itt) == TAG_NONE) {
@@ -114,8 +122,6 @@ void nop_out_received(struct iconn *ic, struct pdu *pdu)
 			ic->nop_outstanding = false;
 		return;
 	}
-	if (ic->conn->max_full_feature_data && room > ic->conn->max_full_feature_data)
-		room = ic->conn->max_full_feature_data;
 	rp = reply_new(ic, OP_NOP_IN);
 	if (!rp || !reply_data(rp, pdu->data, pdu->data_len < room ? pdu->data_len : room)) {
 		if (rp)
@@ -194,7 +200,7 @@ void logout_received(struct iconn *ic, struct pdu *pdu)
 void text_received(struct iconn *ic, struct pdu *pdu)
 {
 	const struct bhs_text_request *req = &pdu->h.text_request;
-	uint32_t room = ic->conn->params.max_xmit_dsl;
+	uint32_t room = answer_room(ic->conn);
 	struct text_reply tr = { 0 };
 	struct reply *rp;
 
@@ -206,9 +212,6 @@ void text_received(struct iconn *ic, struct pdu *pdu)
 	}
 	if (room > LOGIN_DATA_MAX)
 		room = LOGIN_DATA_MAX;
-	if (ic->session->who.type == SESSION_NORMAL && ic->conn->max_full_feature_data &&
-	    room > ic->conn->max_full_feature_data)
-		room = ic->conn->max_full_feature_data;
 	if (text_step(&ic->text, text_env_get(ic->text_env), &ic->session->who, room, req,
 		      pdu->data, pdu->data_len, &tr) == TEXT_REJECT) {
 		send_reject(ic, &pdu->h, tr.reject);
@@ -226,7 +229,7 @@ void text_received(struct iconn *ic, struct pdu *pdu)
 	rp->tx.h.text_response.itt = req->itt;
 	rp->tx.h.text_response.ttt = be32_of(tr.ttt);
 	reply_send(rp, true);
-	if (tr.new_max_xmit_dsl) {
+	if (tr.new_max_xmit_dsl && !ic->conn->params.rdma_extensions) {
 		struct conn_params p = ic->conn->params;
 
 		p.max_xmit_dsl = tr.max_xmit_dsl;

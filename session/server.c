@@ -29,7 +29,6 @@ struct reactor_state *reactor_state_of(struct server *server, const struct react
 }
 
 static void drain_begin(struct work *work);
-static void log_statistics(struct work *work);
 static void drain_tick(struct timer *t);
 
 static void reactor_state_init(struct server *s, unsigned int i)
@@ -88,23 +87,58 @@ void server_destroy(struct server *s)
 	free(s);
 }
 
+static bool same_address(const struct portal_address *a, const struct portal_address *b)
+{
+	if (a->addr.ss_family != b->addr.ss_family)
+		return false;
+	if (a->addr.ss_family == AF_INET6) {
+		const struct sockaddr_in6 *x = (const void *)&a->addr, *y = (const void *)&b->addr;
+
+		return x->sin6_port == y->sin6_port && x->sin6_scope_id == y->sin6_scope_id &&
+		       !memcmp(&x->sin6_addr, &y->sin6_addr, sizeof(x->sin6_addr));
+	}
+	return ((const struct sockaddr_in *)&a->addr)->sin_port ==
+		       ((const struct sockaddr_in *)&b->addr)->sin_port &&
+	       ((const struct sockaddr_in *)&a->addr)->sin_addr.s_addr ==
+		       ((const struct sockaddr_in *)&b->addr)->sin_addr.s_addr;
+}
+
+/* The portal with this address, or the place for a new one; NULL: there is none left. Port 0 is
+ * never the port of a portal. */
+static struct portal *find_portal(struct server *s, const struct portal_address *addr)
+{
+	for (unsigned int i = 0; i < s->portal_count; i++) {
+		if (same_address(&s->portals[i].address, addr))
+			return &s->portals[i];
+	}
+	return s->portal_count < PORTALS_MAX ? &s->portals[s->portal_count] : NULL;
+}
+
 int server_listen(struct server *s, const struct transport_ops *transport,
 		  struct portal_address *addr, char *why, size_t why_size)
 {
-	struct portal *p = &s->portals[s->portal_count];
+	struct portal *p = find_portal(s, addr);
+	struct listener *listener;
 	int err;
 
-	if (s->portal_count == PORTALS_MAX) {
+	if (!p) {
 		snprintf(why, why_size, "more than %d portals", PORTALS_MAX);
 		return -ENOSPC;
 	}
-	p->transport = transport;
-	err = transport->listen(s->cfg.reactors[0], addr, &session_conn_up, s, &p->listener, why,
+	if (p->listener_count == TRANSPORTS_MAX) {
+		snprintf(why, why_size, "more than %d transports on a portal", TRANSPORTS_MAX);
+		return -ENOSPC;
+	}
+	err = transport->listen(s->cfg.reactors[0], addr, &session_conn_up, s, &listener, why,
 				why_size);
 	if (err)
 		return err;
-	p->address = *addr;
-	s->portal_count++;
+	p->listeners[p->listener_count].transport = transport;
+	p->listeners[p->listener_count++].listener = listener;
+	if (p == &s->portals[s->portal_count]) {
+		p->address = *addr;
+		s->portal_count++;
+	}
 	return 0;
 }
 
@@ -221,37 +255,6 @@ void session_unregister(struct session *s)
 	pthread_mutex_unlock(&server->lock);
 }
 
-static void log_statistics(struct work *work)
-{
-	struct reactor_state *rs = container_of(work, struct reactor_state, statistics_work);
-	const struct reactor_stats *r = &rs->reactor->stats;
-	struct list *pos;
-
-	rs->statistics_posted = false;
-	log_info(
-		"reactor %u: %lu turns, %lu sleeps, %lu completions, %lu messages, %lu bytes copied",
-		rs->reactor->index, r->turns, r->sleeps, r->completions, r->messages,
-		r->bytes_copied);
-	list_for_each(pos, &rs->sessions) {
-		const struct session *s = list_entry(pos, struct session, reactor_node);
-		const struct session_stats *st = &s->stats;
-
-		log_info(
-			"session %u: %s from %s on reactor %u: %lu commands, %lu bytes read, "
-			"%lu bytes written, %lu rejects, %lu task management functions, %lu aborts",
-			s->tsih, s->who.initiator_name, s->ic ? s->ic->conn->peer_name : "nowhere",
-			rs->reactor->index, st->commands, st->read_bytes, st->write_bytes,
-			st->rejects, st->tmfs, st->aborts);
-	}
-}
-
-void server_log_statistics(struct server *s)
-{
-	for (unsigned int i = 0; i < s->cfg.reactor_count; i++)
-		if (!atomic_exchange(&s->reactors[i].statistics_posted, true))
-			reactor_post(s->cfg.reactors[i], &s->reactors[i].statistics_work);
-}
-
 static bool idle(const struct reactor_state *rs)
 {
 	struct list *pos;
@@ -314,8 +317,12 @@ static void stop_listening(struct work *work)
 {
 	struct server *s = container_of(work, struct server, unlisten_work);
 
-	for (unsigned int i = 0; i < s->portal_count; i++)
-		s->portals[i].transport->unlisten(s->portals[i].listener);
+	for (unsigned int i = 0; i < s->portal_count; i++) {
+		const struct portal *p = &s->portals[i];
+
+		for (unsigned int j = 0; j < p->listener_count; j++)
+			p->listeners[j].transport->unlisten(p->listeners[j].listener);
+	}
 	s->draining = s->cfg.reactor_count;
 	for (unsigned int i = 0; i < s->cfg.reactor_count; i++)
 		reactor_post(s->cfg.reactors[i], &s->reactors[i].drain_work);

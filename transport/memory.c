@@ -25,6 +25,9 @@ struct memory_conn {
 struct memory_peer {
 	struct memory_conn *conn; /* NULL once closed */
 	struct list records;
+	struct remote_data remote;
+	struct memory_datamover datamover;
+	bool is_datamover;
 };
 
 static struct memory_conn *conn_of(struct conn *conn)
@@ -38,7 +41,7 @@ static void defer(struct memory_conn *c)
 }
 
 static void record(struct memory_conn *c, enum memory_kind kind, const union pdu_header *h,
-		   const void *data, uint32_t len)
+		   const struct remote_data *remote, const void *data, uint32_t len)
 {
 	struct memory_record *r = malloc(sizeof(*r) + len);
 
@@ -47,6 +50,7 @@ static void record(struct memory_conn *c, enum memory_kind kind, const union pdu
 	r->kind = kind;
 	r->h = *h;
 	r->h.bhs.dlength = be24_of(len);
+	r->remote = *remote;
 	r->len = len;
 	if (len)
 		memcpy(r->data, data, len);
@@ -108,16 +112,28 @@ static void no_unlisten(struct listener *l)
 
 static void offer_keys(struct conn *conn, struct conn_params *can)
 {
+	const struct memory_peer *peer = conn_of(conn)->memory;
+
 	if (!conn->digests)
 		can->header_digest = can->data_digest = false;
 	if (can->max_recv_dsl > BUF_MAX)
 		can->max_recv_dsl = BUF_MAX;
+	if (peer->is_datamover) {
+		can->rdma_extensions = can->needs_extensions = true;
+		can->max_recv_dsl = peer->datamover.max_recv_dsl;
+		can->max_unexpected = peer->datamover.max_unexpected;
+		can->max_ahs = peer->datamover.max_ahs;
+	}
 }
 
 static void apply_keys(struct conn *conn, const struct conn_params *params)
 {
+	const struct memory_peer *peer = conn_of(conn)->memory;
+
 	conn->params = *params;
 	conn->params.full_feature = true;
+	if (peer->is_datamover)
+		conn->max_full_feature_data = peer->datamover.max_data;
 }
 
 static void send_pdu(struct conn *conn, struct tx_pdu *pdu)
@@ -125,7 +141,7 @@ static void send_pdu(struct conn *conn, struct tx_pdu *pdu)
 	struct memory_conn *c = conn_of(conn);
 
 	if (!c->dead)
-		record(c, MEMORY_PDU, &pdu->h, pdu->data, pdu->data_len);
+		record(c, MEMORY_PDU, &pdu->h, &pdu->remote, pdu->data, pdu->data_len);
 	list_add_tail(&c->sent, &pdu->node);
 	defer(c);
 }
@@ -145,7 +161,7 @@ static void put_data(struct conn *conn, struct transfer *t)
 	h.data_in.datasn = be32_of(t->sn++);
 	h.data_in.buffer_offset = be32_of(t->offset);
 	if (!c->dead)
-		record(c, MEMORY_DATA_IN, &h, t->data, t->len);
+		record(c, MEMORY_DATA_IN, &h, &t->remote, t->data, t->len);
 	list_init(&t->node);
 	finish_later(c, t, c->dead ? TRANSFER_CANCELED : TRANSFER_OK);
 }
@@ -171,7 +187,7 @@ static void get_data(struct conn *conn, struct transfer *t)
 	t->h.r2t.r2tsn = be32_of(t->sn++);
 	t->h.r2t.buffer_offset = be32_of(t->offset);
 	t->h.r2t.desired_len = be32_of(t->len);
-	record(c, MEMORY_R2T, &t->h, NULL, 0);
+	record(c, MEMORY_R2T, &t->h, &t->remote, NULL, 0);
 }
 
 static struct transfer *find_get(struct memory_conn *c, uint32_t itt)
@@ -251,6 +267,18 @@ struct memory_peer *memory_connect(struct reactor *r, const struct conn_up *up, 
 	return peer;
 }
 
+void memory_be_datamover(struct memory_peer *peer, const struct memory_datamover *how)
+{
+	peer->datamover = *how;
+	peer->is_datamover = true;
+	peer->conn->base.digests = false;
+}
+
+void memory_set_remote(struct memory_peer *peer, const struct remote_data *remote)
+{
+	peer->remote = *remote;
+}
+
 struct conn *memory_conn(const struct memory_peer *peer)
 {
 	return peer->conn ? &peer->conn->base : NULL;
@@ -271,10 +299,13 @@ void memory_send(struct memory_peer *peer, const union pdu_header *h, const void
 	pdu.h.bhs.dlength = be24_of(len);
 	if (ahs_len)
 		memcpy(pdu.ahs, ahs, ahs_len);
+	if (pdu_opcode(&h->bhs) == OP_SCSI_COMMAND)
+		pdu.remote = peer->remote;
 	if (len && pdu_opcode(&h->bhs) == OP_SCSI_COMMAND) {
-		uint32_t size = be32_get(h->scsi_command.edtl);
+		uint32_t size = be32_get(h->scsi_command.edtl), most = c->base.params.first_burst;
 
-		size = size > FIRST_ROOM ? FIRST_ROOM : size;
+		most = most < FIRST_ROOM ? most : FIRST_ROOM;
+		size = size > most ? most : size;
 		buf = buf_get(c->base.reactor, size > len ? size : len);
 		if (buf)
 			memcpy(buf->data, data, len);

@@ -24,6 +24,7 @@ struct memory_record {
 	struct list node;
 	enum memory_kind kind;
 	union pdu_header h; /* complete */
+	struct remote_data remote; /* of a SCSI Response or a transfer */
 	uint32_t len; /* bytes of data; more than dlength can say is possible for Data-In */
 	uint8_t data[];
 };
@@ -33,6 +34,16 @@ extern const struct transport_ops memory_transport;
 /* A connection in the login phase; accepted() was called. NULL: out of memory. The abilities in
  * memory_conn() may be changed before the login, to look like another transport. */
 struct memory_peer *memory_connect(struct reactor *r, const struct conn_up *up, void *ctx);
+/* A transport with RDMA, RFC 7145: a normal session needs RDMAExtensions=Yes. */
+struct memory_datamover {
+	uint32_t max_recv_dsl, max_unexpected, max_ahs; /* offered and declared */
+	uint32_t max_data; /* max_full_feature_data, with the extensions and without */
+};
+
+/* The connection looks like one of such a transport. Before the login. */
+void memory_be_datamover(struct memory_peer *peer, const struct memory_datamover *how);
+/* Where the data of the commands is that memory_send() sends from now on. */
+void memory_set_remote(struct memory_peer *peer, const struct remote_data *remote);
 /* NULL once closed() was called. */
 struct conn *memory_conn(const struct memory_peer *peer);
 

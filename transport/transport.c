@@ -49,21 +49,25 @@ void conn_offer_keys(struct conn *conn, struct conn_params *can)
 	assert(!conn->params.full_feature);
 	conn->ops->offer_keys(conn, can);
 	assert(conn->digests || (!can->header_digest && !can->data_digest));
+	assert(can->rdma_extensions || !can->needs_extensions);
 }
 
 void conn_apply_keys(struct conn *conn, const struct conn_params *params)
 {
 	assert_owner(conn->reactor);
-	assert(!conn->params.full_feature || (params->header_digest == conn->params.header_digest &&
-					      params->data_digest == conn->params.data_digest));
+	assert(!conn->params.full_feature ||
+	       (params->header_digest == conn->params.header_digest &&
+		params->data_digest == conn->params.data_digest &&
+		params->rdma_extensions == conn->params.rdma_extensions));
 	assert(params->max_recv_dsl >= 512 && params->max_recv_dsl <= BUF_MAX);
 	assert(params->max_xmit_dsl >= 512);
 	assert(params->max_burst >= 512 && params->first_burst <= params->max_burst);
 	assert(params->max_outstanding_r2t >= 1);
 	assert(conn->digests || (!params->header_digest && !params->data_digest));
-	trace(conn, "full feature phase, digests %d %d, segments %u in %u out, burst %u",
-	      params->header_digest, params->data_digest, params->max_recv_dsl,
-	      params->max_xmit_dsl, params->max_burst);
+	trace(conn,
+	      "full feature phase, digests %d %d, extensions %d, segments %u in %u out, burst %u",
+	      params->header_digest, params->data_digest, params->rdma_extensions,
+	      params->max_recv_dsl, params->max_xmit_dsl, params->max_burst);
 	conn->ops->apply_keys(conn, params);
 	assert(conn->params.full_feature);
 }

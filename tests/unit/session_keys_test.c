@@ -83,7 +83,6 @@ static const struct offer offers[] = {
 	{ "MaxRecvDataSegmentLength=Reject|", "", KEY_MAX_RECV_DSL, 8192 },
 	{ "X-com.foo=NotUnderstood|X-com.bar=Reject|X-com.baz=Irrelevant|", "", KEY_COUNT, 0 },
 	{ "X-com.foo=bar|", "X-com.foo=NotUnderstood|", KEY_COUNT, 0 },
-	{ "RDMAExtensions=Yes|", "RDMAExtensions=NotUnderstood|", KEY_COUNT, 0 },
 };
 
 /* What is answered to a text of the operational stage, as "Key=Value|"; NULL: refused. */
@@ -124,12 +123,12 @@ static const struct conn_params everything = {
 	.max_outstanding_r2t = 16,
 };
 
-static void every_offer_has_its_answer(void)
+static void check_offers(const struct offer *table, size_t count, const struct conn_params *can)
 {
-	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
-		const struct offer *row = &offers[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct offer *row = &table[i];
 		struct key_values values;
-		const char *said = negotiated(row->text, &everything, false, &values);
+		const char *said = negotiated(row->text, can, false, &values);
 
 		if (!said != !row->answer || (said && strcmp(said, row->answer)))
 			printf("# %s became %s\n", row->text, said ? said : "a refusal");
@@ -139,6 +138,97 @@ static void every_offer_has_its_answer(void)
 		if (row->key < KEY_COUNT)
 			CU_ASSERT_EQUAL(values.v[row->key], row->value);
 	}
+}
+
+static void every_offer_has_its_answer(void)
+{
+	check_offers(offers, sizeof(offers) / sizeof(offers[0]), &everything);
+}
+
+#define AGREED "RDMAExtensions=Yes|"
+
+/* RFC 7145 section 6, where the transport can. */
+static const struct offer extended[] = {
+	{ AGREED, AGREED, KEY_RDMA_EXTENSIONS, 1 },
+	{ "RDMAExtensions=No|", "RDMAExtensions=No|", KEY_RDMA_EXTENSIONS, 0 },
+	{ "RDMAExtensions=yes|", NULL, KEY_RDMA_EXTENSIONS, 0 },
+	/* In any order within a text. */
+	{ "InitiatorRecvDataSegmentLength=262144|" AGREED,
+	  AGREED "InitiatorRecvDataSegmentLength=262144|", KEY_INITIATOR_RECV_DSL, 262144 },
+	{ AGREED "InitiatorRecvDataSegmentLength=512|",
+	  AGREED "InitiatorRecvDataSegmentLength=512|", KEY_INITIATOR_RECV_DSL, 512 },
+	{ AGREED "InitiatorRecvDataSegmentLength=16777215|",
+	  AGREED "InitiatorRecvDataSegmentLength=16777215|", KEY_INITIATOR_RECV_DSL, 16777215 },
+	{ AGREED "InitiatorRecvDataSegmentLength=511|", NULL, KEY_COUNT, 0 },
+	{ AGREED "InitiatorRecvDataSegmentLength=16777216|", NULL, KEY_COUNT, 0 },
+	{ AGREED "TargetRecvDataSegmentLength=8192|", AGREED "TargetRecvDataSegmentLength=8192|",
+	  KEY_TARGET_RECV_DSL, 8192 },
+	{ AGREED "TargetRecvDataSegmentLength=16777215|",
+	  AGREED "TargetRecvDataSegmentLength=16384|", KEY_TARGET_RECV_DSL, 16384 },
+	{ AGREED "TargetRecvDataSegmentLength=511|", NULL, KEY_COUNT, 0 },
+	{ AGREED "TargetRecvDataSegmentLength=Irrelevant|", AGREED, KEY_TARGET_RECV_DSL, 8192 },
+	{ AGREED, AGREED, KEY_INITIATOR_RECV_DSL, 8192 },
+	/* Declared: ours comes back. */
+	{ AGREED "MaxOutstandingUnexpectedPDUs=2|", AGREED "MaxOutstandingUnexpectedPDUs=40|",
+	  KEY_MAX_UNEXPECTED_PDUS, 2 },
+	{ AGREED "MaxOutstandingUnexpectedPDUs=4294967295|",
+	  AGREED "MaxOutstandingUnexpectedPDUs=40|", KEY_MAX_UNEXPECTED_PDUS, UINT32_MAX },
+	{ AGREED "MaxOutstandingUnexpectedPDUs=0|", AGREED "MaxOutstandingUnexpectedPDUs=40|",
+	  KEY_MAX_UNEXPECTED_PDUS, 0 },
+	{ AGREED "MaxOutstandingUnexpectedPDUs=1|", NULL, KEY_COUNT, 0 },
+	{ AGREED "MaxOutstandingUnexpectedPDUs=4294967296|", NULL, KEY_COUNT, 0 },
+	{ AGREED "MaxAHSLength=2|", AGREED "MaxAHSLength=64|", KEY_MAX_AHS, 2 },
+	{ AGREED "MaxAHSLength=0|", AGREED "MaxAHSLength=64|", KEY_MAX_AHS, 0 },
+	{ AGREED "MaxAHSLength=1|", NULL, KEY_COUNT, 0 },
+	{ AGREED, AGREED, KEY_MAX_AHS, 256 },
+	/* Declared by the initiator alone. */
+	{ AGREED "TaggedBufferForSolicitedDataOnly=No|", AGREED, KEY_TAGGED_SOLICITED_ONLY, 0 },
+	{ AGREED "TaggedBufferForSolicitedDataOnly=Yes|", AGREED, KEY_TAGGED_SOLICITED_ONLY, 1 },
+	{ AGREED, AGREED, KEY_TAGGED_SOLICITED_ONLY, 1 },
+	{ AGREED "TaggedBufferForSolicitedDataOnly=2|", NULL, KEY_COUNT, 0 },
+	{ AGREED "iSERHelloRequired=Yes|", AGREED "iSERHelloRequired=No|", KEY_HELLO_REQUIRED, 0 },
+	{ AGREED "iSERHelloRequired=No|", AGREED "iSERHelloRequired=No|", KEY_HELLO_REQUIRED, 0 },
+	/* Without the extensions: no meaning and no effect, but a bad value stays bad. */
+	{ "InitiatorRecvDataSegmentLength=512|TargetRecvDataSegmentLength=512|",
+	  "InitiatorRecvDataSegmentLength=Irrelevant|TargetRecvDataSegmentLength=Irrelevant|",
+	  KEY_TARGET_RECV_DSL, 8192 },
+	{ "TargetRecvDataSegmentLength=512|RDMAExtensions=No|",
+	  "RDMAExtensions=No|TargetRecvDataSegmentLength=Irrelevant|", KEY_TARGET_RECV_DSL, 8192 },
+	{ "TargetRecvDataSegmentLength=511|", NULL, KEY_COUNT, 0 },
+	{ "iSERHelloRequired=Yes|", "iSERHelloRequired=Irrelevant|", KEY_HELLO_REQUIRED, 0 },
+	{ "MaxOutstandingUnexpectedPDUs=2|", "", KEY_MAX_UNEXPECTED_PDUS, 0 },
+	{ "MaxAHSLength=2|", "", KEY_MAX_AHS, 256 },
+	{ "TaggedBufferForSolicitedDataOnly=No|", "", KEY_TAGGED_SOLICITED_ONLY, 1 },
+};
+
+/* The same where it cannot. */
+static const struct offer plain[] = {
+	{ AGREED, "RDMAExtensions=No|", KEY_RDMA_EXTENSIONS, 0 },
+	{ AGREED "InitiatorRecvDataSegmentLength=512|MaxAHSLength=2|",
+	  "RDMAExtensions=No|InitiatorRecvDataSegmentLength=Irrelevant|", KEY_INITIATOR_RECV_DSL,
+	  8192 },
+};
+
+static void keys_of_the_extensions(void)
+{
+	struct conn_params can = everything;
+	struct key_values values;
+
+	can.rdma_extensions = true;
+	can.max_recv_dsl = 16384;
+	can.max_unexpected = 40;
+	can.max_ahs = 64;
+	check_offers(extended, sizeof(extended) / sizeof(extended[0]), &can);
+	check_offers(plain, sizeof(plain) / sizeof(plain[0]), &everything);
+	CU_ASSERT_STRING_EQUAL(negotiated(AGREED "TargetRecvDataSegmentLength=512|MaxAHSLength=2|",
+					  &can, true, &values),
+			       "RDMAExtensions=Irrelevant|TargetRecvDataSegmentLength=Irrelevant|");
+	CU_ASSERT_EQUAL(values.v[KEY_RDMA_EXTENSIONS], 0);
+	/* Nothing to declare. */
+	can.max_unexpected = can.max_ahs = 0;
+	CU_ASSERT_STRING_EQUAL(negotiated(AGREED "MaxOutstandingUnexpectedPDUs=2|MaxAHSLength=2|",
+					  &can, false, &values),
+			       AGREED);
 }
 
 static void a_transport_without_digests(void)
@@ -203,6 +293,9 @@ static void stages_of_keys(void)
 		{ "MaxConnections=1|", { false, true, false, false } },
 		{ "MaxRecvDataSegmentLength=512|", { false, true, false, true } },
 		{ "IFMarker=No|", { false, true, false, false } },
+		{ "RDMAExtensions=Yes|", { false, true, false, false } },
+		{ "TargetRecvDataSegmentLength=512|", { false, true, false, false } },
+		{ "MaxOutstandingUnexpectedPDUs=2|", { false, true, false, false } },
 		{ "X-anything=1|", { true, true, false, true } },
 	};
 	static const int stages[] = { STAGE_SECURITY, STAGE_OPERATIONAL, STAGE_FULL_FEATURE };
@@ -263,6 +356,6 @@ static void lengths_of_values(void)
 	}
 }
 
-UNIT_MAIN(TEST(every_offer_has_its_answer), TEST(a_transport_without_digests),
-	  TEST(our_side_of_the_booleans), TEST(discovery_has_no_use_for_data_keys),
-	  TEST(stages_of_keys), TEST(lengths_of_values));
+UNIT_MAIN(TEST(every_offer_has_its_answer), TEST(keys_of_the_extensions),
+	  TEST(a_transport_without_digests), TEST(our_side_of_the_booleans),
+	  TEST(discovery_has_no_use_for_data_keys), TEST(stages_of_keys), TEST(lengths_of_values));

@@ -30,6 +30,7 @@ struct rig {
 	struct target_config target;
 	struct server *server;
 	uint32_t first_cmdsn; /* of sessions to come */
+	const struct memory_datamover *datamover; /* what their transport looks like; NULL: plain */
 };
 
 struct initiator {
@@ -161,6 +162,8 @@ static inline void rig_knock(struct rig *rig, struct initiator *in, uint8_t isid
 	in->itt = 100;
 	in->peer = memory_connect(r, &session_conn_up, rig->server);
 	assert(in->peer);
+	if (rig->datamover)
+		memory_be_datamover(in->peer, rig->datamover);
 	h.login_request.opcode = OP_LOGIN_REQUEST | OPCODE_IMMEDIATE;
 	h.login_request.flags = LOGIN_TRANSIT | STAGE_OPERATIONAL << 2 | STAGE_FULL_FEATURE;
 	h.login_request.isid.b[0] = 0x80;

@@ -178,5 +178,48 @@ static void disconnect_returns_everything(void)
 	end(rig, peer);
 }
 
+static void look_at_room(struct rig *rig, struct pdu *pdu)
+{
+	CU_ASSERT_EQUAL(pdu->remote.opaque[3], 7);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(pdu->buf);
+	/* The first burst, and no more than what rounding up makes of it. */
+	CU_ASSERT(pdu->buf->size >= 4096 && pdu->buf->size < 65536);
+	(void)rig;
+}
+
+/* What a transport that moves data by itself offers, limits and hands through. */
+static void looks_like_a_datamover(void)
+{
+	static const struct memory_datamover how = {
+		.max_recv_dsl = 16384,
+		.max_unexpected = 40,
+		.max_ahs = 64,
+		.max_data = 128,
+	};
+	static const struct remote_data remote = { { 0, 0, 0, 7 } };
+	struct conn_params params = rig_params(), can = { .header_digest = true };
+	struct rig *rig = rig_create();
+	struct memory_peer *peer = connect_to(rig, NULL);
+	union pdu_header h = { .scsi_command = { .opcode = OP_SCSI_COMMAND } };
+
+	memory_be_datamover(peer, &how);
+	conn_offer_keys(rig->conn, &can);
+	CU_ASSERT_TRUE(can.rdma_extensions && can.needs_extensions);
+	CU_ASSERT_FALSE(can.header_digest);
+	CU_ASSERT_EQUAL(can.max_recv_dsl, 16384);
+	CU_ASSERT_EQUAL(can.max_unexpected, 40);
+	CU_ASSERT_EQUAL(can.max_ahs, 64);
+	CU_ASSERT_EQUAL(rig->conn->max_full_feature_data, 0);
+	params.first_burst = 4096;
+	conn_apply_keys(rig->conn, &params);
+	CU_ASSERT_EQUAL(rig->conn->max_full_feature_data, 128);
+	memory_set_remote(peer, &remote);
+	rig->on_pdu = look_at_room;
+	h.scsi_command.edtl = be32_of(1 << 20);
+	memory_send(peer, &h, NULL, 0, "immediate", 9);
+	rig_log(rig);
+	end(rig, peer);
+}
+
 UNIT_MAIN(TEST(pdus_in_and_out), TEST(data_both_ways), TEST(results_of_get_data),
-	  TEST(disconnect_returns_everything));
+	  TEST(disconnect_returns_everything), TEST(looks_like_a_datamover));

@@ -202,6 +202,7 @@ static bool parse_data(struct tcp_conn *c)
 	if (n && rx->land) {
 		memcpy(rx->land, c->stream + rx->start, n);
 		stat_add(&c->base.reactor->stats.bytes_copied, n);
+		stat_add(&c->base.bytes_copied, n);
 		landed(c, n);
 	} else {
 		rx->land_left -= n;

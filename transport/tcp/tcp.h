@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 
 #include "core/pool.h"
-#include "transport.h"
+#include "transport/queue.h"
 
 enum {
 	STREAM_SIZE = 16 * 1024, /* bytes received ahead of the parser */
@@ -96,17 +96,6 @@ struct tx_batch {
 	struct iovec iov[BATCH_IOVS];
 	uint8_t text[BATCH_TEXT];
 };
-
-/* What struct tx_pdu and struct transfer have in common; the opcode tells which it is. */
-struct tx_item {
-	struct list node;
-	union pdu_header h;
-};
-static_assert(offsetof(struct tx_item, node) == offsetof(struct tx_pdu, node) &&
-		      offsetof(struct tx_item, h) == offsetof(struct tx_pdu, h) &&
-		      offsetof(struct tx_item, node) == offsetof(struct transfer, node) &&
-		      offsetof(struct tx_item, h) == offsetof(struct transfer, h),
-	      "queue items start alike");
 
 struct tcp_tx {
 	struct list queue; /* struct tx_item */

@@ -11,16 +11,6 @@
 
 #include "digest.h"
 
-static struct transfer *transfer_of(struct tx_item *item)
-{
-	return container_of(item, struct transfer, node);
-}
-
-static struct tx_pdu *pdu_of(struct tx_item *item)
-{
-	return container_of(item, struct tx_pdu, node);
-}
-
 /* Room for one more PDU, whatever it is. */
 static bool has_room(const struct tx_batch *b)
 {
@@ -162,9 +152,9 @@ static bool add_data_in(struct tcp_conn *c, struct tx_batch *b, struct transfer 
 static bool add_item(struct tcp_conn *c, struct tx_batch *b, struct tx_item *item)
 {
 	switch (item->h.bhs.opcode) {
-	case OP_DATA_IN: return add_data_in(c, b, transfer_of(item));
-	case OP_R2T: return add_r2ts(c, b, transfer_of(item));
-	default: return add_message(c, b, pdu_of(item));
+	case OP_DATA_IN: return add_data_in(c, b, tx_item_transfer(item));
+	case OP_R2T: return add_r2ts(c, b, tx_item_transfer(item));
+	default: return add_message(c, b, tx_item_pdu(item));
 	}
 }
 
@@ -238,17 +228,9 @@ void tcp_tx_flush(struct tcp_conn *c)
 	submit(c);
 }
 
-/* What an item counts in bytes_queued. */
-static uint64_t weight(struct tx_item *item)
-{
-	bool data = item->h.bhs.opcode == OP_DATA_IN;
-
-	return BHS_LEN + (data ? transfer_of(item)->len : pdu_of(item)->data_len);
-}
-
 static void queue(struct tcp_conn *c, struct tx_item *item)
 {
-	c->base.bytes_queued += weight(item);
+	c->base.bytes_queued += tx_item_weight(item);
 	list_add_tail(&c->tx.queue, &item->node);
 	tcp_conn_defer(c);
 }
@@ -260,12 +242,12 @@ static void give_back(struct tcp_conn *c, struct list *items, enum transfer_resu
 	while ((node = list_pop(items))) {
 		struct tx_item *item = list_entry(node, struct tx_item, node);
 
-		c->base.bytes_queued -= weight(item);
+		c->base.bytes_queued -= tx_item_weight(item);
 		if (item->h.bhs.opcode == OP_DATA_IN) {
-			transfer_of(item)->result = result;
-			c->base.up->transfer_done(&c->base, transfer_of(item));
+			tx_item_transfer(item)->result = result;
+			c->base.up->transfer_done(&c->base, tx_item_transfer(item));
 		} else {
-			pdu_of(item)->sent(pdu_of(item));
+			tx_item_pdu(item)->sent(tx_item_pdu(item));
 		}
 	}
 }

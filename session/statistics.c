@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What the server counts, by reactor, transport and session, and how the log tells it. Every
+ * reactor counts and tells its own.
+ */
+#include <stdatomic.h>
+
+#include "core/log.h"
+#include "session/internal.h"
+
+/* NULL: more transports than there is room for. */
+static struct traffic *find(struct reactor_state *rs, const struct conn *conn)
+{
+	for (unsigned int i = 0; i < TRANSPORTS_MAX; i++) {
+		struct traffic *t = &rs->traffic[i];
+
+		if (!t->transport)
+			t->transport = conn->ops;
+		if (t->transport == conn->ops)
+			return t;
+	}
+	return NULL;
+}
+
+void traffic_opened(struct reactor_state *rs, const struct conn *conn)
+{
+	find(rs, conn);
+}
+
+static void add(struct traffic *t, const struct iconn *ic)
+{
+	t->connections++;
+	t->bytes_copied += ic->conn->bytes_copied;
+	if (!ic->session)
+		return;
+	t->read_bytes += ic->session->stats.read_bytes;
+	t->write_bytes += ic->session->stats.write_bytes;
+}
+
+void traffic_closed(struct iconn *ic)
+{
+	struct traffic *t = find(ic->rs, ic->conn);
+
+	if (t)
+		add(t, ic);
+}
+
+static void log_transport(struct reactor_state *rs, const struct traffic *closed)
+{
+	struct traffic all = *closed;
+	struct list *pos;
+
+	list_for_each(pos, &rs->connections) {
+		const struct iconn *ic = list_entry(pos, struct iconn, node);
+
+		if (ic->conn->ops == closed->transport)
+			add(&all, ic);
+	}
+	log_info("reactor %u over %s: %lu connections, %lu of them closed, %lu bytes read, "
+		 "%lu bytes written, %lu bytes copied",
+		 rs->reactor->index, all.transport->name, all.connections, closed->connections,
+		 all.read_bytes, all.write_bytes, all.bytes_copied);
+}
+
+static void log_session(const struct session *s)
+{
+	const struct session_stats *st = &s->stats;
+	const struct conn *conn = s->ic ? s->ic->conn : NULL;
+
+	log_info("session %u: %s from %s over %s on reactor %u: %lu commands, %lu bytes read, "
+		 "%lu bytes written, %lu bytes copied, %lu rejects, "
+		 "%lu task management functions, %lu aborts",
+		 s->tsih, s->who.initiator_name, conn ? conn->peer_name : "nowhere",
+		 conn ? conn->ops->name : "nothing", s->rs->reactor->index, st->commands,
+		 st->read_bytes, st->write_bytes, conn ? conn->bytes_copied : 0, st->rejects,
+		 st->tmfs, st->aborts);
+}
+
+void log_statistics(struct work *work)
+{
+	struct reactor_state *rs = container_of(work, struct reactor_state, statistics_work);
+	const struct reactor_stats *r = &rs->reactor->stats;
+	struct list *pos;
+
+	rs->statistics_posted = false;
+	log_info("reactor %u: %lu turns, %lu sleeps, %lu completions, %lu messages, "
+		 "%lu bytes copied",
+		 rs->reactor->index, r->turns, r->sleeps, r->completions, r->messages,
+		 r->bytes_copied);
+	for (unsigned int i = 0; i < TRANSPORTS_MAX && rs->traffic[i].transport; i++)
+		log_transport(rs, &rs->traffic[i]);
+	list_for_each(pos, &rs->sessions)
+		log_session(list_entry(pos, struct session, reactor_node));
+}
+
+void server_log_statistics(struct server *s)
+{
+	for (unsigned int i = 0; i < s->cfg.reactor_count; i++)
+		if (!atomic_exchange(&s->reactors[i].statistics_posted, true))
+			reactor_post(s->cfg.reactors[i], &s->reactors[i].statistics_work);
+}
