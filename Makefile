@@ -25,14 +25,17 @@ HARDEN += $(if $(SAN),-fno-omit-frame-pointer,-U_FORTIFY_SOURCE -D_FORTIFY_SOURC
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 OPT ?= -O2 -g
 PKGS := liburing libcrypto libisal
+RDMA_PKGS := libibverbs
 CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
 CFLAGS = -std=gnu17 -pthread -fPIE $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) $(EXTRA_CFLAGS)
 LDFLAGS = -pthread -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(EXTRA_LDFLAGS)
 LDLIBS = $(shell pkg-config --libs $(PKGS))
+RDMA_CFLAGS = -fPIC -fvisibility=hidden $(shell pkg-config --cflags $(RDMA_PKGS))
 Q := $(if $(V),,@)
 
 objs = $(patsubst %.c,$(O)/%.o,$(sort $(wildcard $(1))))
 LIB := $(call objs,$(addsuffix /*.c,core transport transport/tcp session scsi backstore))
+RDMA := $(call objs,transport/rdma/*.c)
 RISERD := $(call objs,tools/riserd/*.c)
 BENCH := $(call objs,tools/riser-bench/*.c)
 TESTLIB := $(call objs,tests/lib/*.c)
@@ -42,37 +45,64 @@ FUZZ_OBJS := $(call objs,tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_OBJS:.o=)
 FUZZLIB := $(filter-out $(FUZZ_OBJS),$(call objs,tests/fuzz/*.c))
 PROGS := $(if $(RISERD),$(O)/riserd) $(if $(BENCH),$(O)/riser-bench)
+PLUGIN := $(if $(RDMA),$(O)/riser-rdma.so)
 
-all: $(PROGS)
+all: $(PROGS) $(PLUGIN)
 tests: $(TESTS)
 fuzzers: $(FUZZERS)
 
 # Objects depend on the command that makes them, archives on the list of their members.
-$(O)/.flags: STAMP = $(CC) $(CPPFLAGS) $(CFLAGS)
-$(O)/.members: STAMP = $(LIB) $(TESTLIB) $(FUZZLIB)
-$(O)/.flags $(O)/.members: FORCE
+$(O)/.flags: STAMP = $(CC) $(CPPFLAGS) $(CFLAGS) $(RDMA_CFLAGS)
+$(O)/.members: STAMP = $(LIB) $(RDMA) $(TESTLIB) $(FUZZLIB)
+# riserd and its plug-in share structures: only with the same headers do they fit each other.
+$(O)/.build: STAMP = $(shell cat include/*.h core/*.h | sha256sum | cut -c 1-16)
+$(O)/.flags $(O)/.members $(O)/.build: FORCE
+	@pkg-config --exists --print-errors $(PKGS) $(RDMA_PKGS) librdmacm || \
+		{ echo "to build riser, as root: ci/deps build" >&2; exit 1; }
 	@mkdir -p $(@D); echo '$(STAMP)' | cmp -s - $@ || echo '$(STAMP)' > $@
 
 $(O)/%.o: %.c $(O)/.flags
 	@mkdir -p $(@D)
-	$(Q)$(if $(V),,echo "  CC      $<";) $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(if $(V),,echo "  CC      $<";) $(CC) $(CPPFLAGS) $(CFLAGS) $(OWN) -MMD -MP -c -o $@ $<
+$(RDMA): private OWN = $(RDMA_CFLAGS)
+$(O)/transport/plugin.o: private OWN = $(PLUGIN_BUILD)
+$(O)/transport/rdma/plugin.o: private OWN = $(RDMA_CFLAGS) $(PLUGIN_BUILD)
+$(O)/transport/plugin.o $(O)/transport/rdma/plugin.o: $(O)/.build
+PLUGIN_BUILD = -DTRANSPORT_PLUGIN_BUILD='"$(file < $(O)/.build)"'
 
 $(O)/libriser.a: $(LIB)
+# For tests: with rdma-core's functions replaced by a test's.
+$(O)/librdma.a: $(filter-out %/libs.o,$(RDMA))
 $(O)/libtest.a: $(TESTLIB)
 $(O)/libfuzz.a: $(FUZZLIB)
 $(O)/%.a: $(O)/.members
 	$(Q)rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
-LINK = $(Q)$(if $(V),,echo "  LINK    $@";) $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LDLIBS)
+LINK = $(Q)$(if $(V),,echo "  LINK    $@";) $(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) \
+	$(ARCHIVES) $(LDLIBS)
+ARCHIVES = -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 
+# All of the library, and visible: the plug-in uses what riserd alone does not.
+$(O)/riserd: private ARCHIVES = -rdynamic \
+	-Wl,--whole-archive $(filter %.a,$^) -Wl,--no-whole-archive
 $(O)/riserd: $(RISERD) $(O)/libriser.a
 	$(LINK)
+# What the plug-in expects of riserd stays undefined, so the loader has to say if it is there.
+$(O)/riser-rdma.so: $(RDMA) $(O)/riserd
+	$(Q)$(if $(V),,echo "  LINK    $@";) $(CC) $(filter-out -pie,$(LDFLAGS)) -shared -o $@ \
+		$(filter %.o,$^) $(shell pkg-config --libs $(RDMA_PKGS)) -ldl
+	@nm -D --defined-only $@ | grep -q ' riser_plugin$$' || \
+		{ echo "$@ does not export riser_plugin" >&2; rm -f $@; exit 1; }
+	@LD_PRELOAD=$(abspath $@) ASAN_OPTIONS=verify_asan_link_order=0 $(O)/riserd --version \
+		> /dev/null || { rm -f $@; exit 1; }
 $(O)/riser-bench: $(BENCH) $(O)/libriser.a
 	$(LINK)
 $(TESTS): %: %.o $(O)/libtest.a $(O)/libriser.a
 	$(LINK) $(shell pkg-config --libs cunit)
 $(FUZZERS): %: %.o $(O)/libfuzz.a $(O)/libtest.a $(O)/libriser.a
 	$(LINK)
+$(filter $(O)/tests/unit/transport_rdma_% $(O)/tests/fuzz/fuzz_iser%,$(TESTS) $(FUZZERS)): \
+	$(O)/librdma.a
 
 # Running
 
@@ -83,7 +113,7 @@ FUZZ = O=$(O)/fuzz CC=clang SAN=fuzzer,address,undefined
 
 run:
 	@ci/deps build
-	@$(BUILD) $(O)/riserd
+	@$(BUILD) $(O)/riserd $(PLUGIN)
 	@echo "To use the disk, as root in another terminal:"
 	@echo "  iscsiadm -m discovery -t sendtargets -p $(PORTAL)"
 	@echo "  iscsiadm -m node -T iqn.2026-11.localhost:riser -p $(PORTAL) --login"
@@ -135,6 +165,7 @@ lint:
 install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(O)/riserd
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/riser-bench
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/riser $(PLUGIN)
 	$(foreach s,1 8,$(foreach m,$(wildcard docs/*.$s),\
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$s $m;))
 
@@ -142,7 +173,7 @@ clean:
 	@test ! -e $(O)/Makefile || { echo "clean: $(O) holds the sources" >&2; exit 1; }
 	rm -rf -- $(O)
 
--include $(patsubst %.o,%.d,$(LIB) $(RISERD) $(BENCH) $(TESTLIB) $(TEST_OBJS) \
+-include $(patsubst %.o,%.d,$(LIB) $(RDMA) $(RISERD) $(BENCH) $(TESTLIB) $(TEST_OBJS) \
 	$(FUZZ_OBJS) $(FUZZLIB))
 .PHONY: all tests fuzzers run check integration guest test fuzz bench lint install clean FORCE
 .SECONDARY:

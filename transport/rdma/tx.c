@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The send queue. A turn's work goes to the device in one post per connection:
+ *
+ *   RDMA Read  (signaled)                     get_data(), as long as the initiator can answer more
+ *   RDMA Write, RDMA Write                    put_data()
+ *   RDMA Write, Send                          put_data() with status: the SCSI Response behind it
+ *   Send                                      send_pdu()
+ *
+ * Only Reads and the last work request of a post are signaled: the queue ends them in order, so the
+ * completion of one ends all before it. The ring remembers what was posted and whose it is.
+ */
+#include "transport/rdma/rdma.h"
+
+#include <string.h>
+
+#include "core/log.h"
+
+enum { WRS_PER_ITEM = 3 }; /* two chunks of data and a response */
+
+/* A post being put together. Inline data has to stay until it is posted only. */
+struct post {
+	struct rdma_conn *c;
+	uint32_t count;
+	struct ibv_send_wr wr[SEND_BATCH];
+	struct ibv_sge sge[SEND_BATCH];
+	uint8_t text[SEND_BATCH][INLINE_WANTED];
+};
+
+static struct log_limit memory_limit = LOG_LIMIT(5);
+
+static bool ring_has_room(const struct rdma_tx *tx)
+{
+	return tx->tail - tx->head < SEND_DEPTH && tx->wrs + WRS_PER_ITEM <= SEND_DEPTH;
+}
+
+static bool has_room(const struct post *post)
+{
+	return post->count + WRS_PER_ITEM <= SEND_BATCH && ring_has_room(&post->c->tx);
+}
+
+static struct rdma_sent *ring_add(struct post *post, struct tx_item *item)
+{
+	struct rdma_tx *tx = &post->c->tx;
+	struct rdma_sent *sent = &tx->ring[tx->tail++ % SEND_DEPTH];
+
+	memset(sent, 0, sizeof(*sent));
+	sent->item = item;
+	return sent;
+}
+
+static struct ibv_send_wr *add_wr(struct post *post, struct rdma_sent *sent,
+				  enum ibv_wr_opcode opcode, uint32_t len)
+{
+	struct ibv_send_wr *wr = &post->wr[post->count];
+
+	memset(wr, 0, sizeof(*wr));
+	wr->wr_id = (uintptr_t)post->c | WR_SEND;
+	wr->opcode = opcode;
+	wr->sg_list = &post->sge[post->count];
+	wr->num_sge = len ? 1 : 0;
+	wr->sg_list->length = len;
+	if (post->count)
+		wr[-1].next = wr;
+	post->count++;
+	post->c->tx.wrs++;
+	sent->wrs++;
+	sent->bytes += len;
+	return wr;
+}
+
+static void out_of_memory(struct rdma_conn *c)
+{
+	log_write_limited(&memory_limit, LOG_LEVEL_WARN,
+			  "%s: no registered memory to send from, closing; raise --memory or the "
+			  "limit of locked memory (ulimit -l)",
+			  c->base.peer_name);
+	rdma_conn_fail(c, "no registered memory");
+}
+
+/* A buffer that the device can read, for what it cannot read where it is. */
+static struct buf *bounce_get(struct rdma_conn *c, uint32_t len, uint32_t *lkey)
+{
+	struct buf *b = buf_get(c->base.reactor, len);
+	uint32_t piece;
+
+	if (b && rdma_lkey(c->hca, b->data, len, lkey, &piece) && piece == len)
+		return b;
+	buf_put(c->base.reactor, b);
+	out_of_memory(c);
+	return NULL;
+}
+
+/* --- Sends */
+
+/* The command's response may invalidate the STag it came with: the read's, else the write's. */
+static void set_invalidate(const struct rdma_conn *c, struct ibv_send_wr *wr,
+			   const struct remote_data *remote)
+{
+	uint32_t flags = (uint32_t)(remote->opaque[REMOTE_FLAGS_EDTL] >> 32);
+	uint64_t stags = remote->opaque[REMOTE_STAGS];
+
+	if (!c->send_w_inv || !(flags & (ISER_RSV | ISER_WSV)))
+		return;
+	wr->opcode = IBV_WR_SEND_WITH_INV;
+	wr->invalidate_rkey = flags & ISER_RSV ? (uint32_t)stags : (uint32_t)(stags >> 32);
+}
+
+static void build_message(uint8_t *to, const union pdu_header *h, const void *data, uint32_t len)
+{
+	union pdu_header pdu = *h;
+	struct iser_header header = { .flags = ISER_CTRL };
+
+	pdu.bhs.total_ahs_len = 0;
+	pdu.bhs.dlength = be24_of(len);
+	memcpy(to, &header, sizeof(header));
+	memcpy(to + sizeof(header), &pdu, BHS_LEN);
+	if (len)
+		memcpy(to + HEADERS, data, len);
+}
+
+/* NULL: out of memory, the connection is going down. */
+static struct ibv_send_wr *add_send(struct post *post, struct rdma_sent *sent,
+				    const union pdu_header *h, const void *data, uint32_t len)
+{
+	struct rdma_conn *c = post->c;
+	uint32_t size = HEADERS + len, lkey = 0;
+	struct ibv_send_wr *wr;
+	uint8_t *text;
+
+	if (size <= c->max_inline && size <= INLINE_WANTED) {
+		text = post->text[post->count];
+	} else {
+		sent->bounce = bounce_get(c, size, &lkey);
+		if (!sent->bounce)
+			return NULL;
+		text = sent->bounce->data;
+	}
+	build_message(text, h, data, len);
+	wr = add_wr(post, sent, IBV_WR_SEND, size);
+	wr->sg_list->addr = (uintptr_t)text;
+	wr->sg_list->lkey = lkey;
+	wr->send_flags = sent->bounce ? 0 : IBV_SEND_INLINE;
+	stat_add(&c->base.pdus_out, 1);
+	return wr;
+}
+
+static bool add_pdu(struct post *post, struct tx_pdu *pdu)
+{
+	struct rdma_sent *sent = ring_add(post, container_of(&pdu->node, struct tx_item, node));
+	struct ibv_send_wr *wr = add_send(post, sent, &pdu->h, pdu->data, pdu->data_len);
+
+	if (wr && pdu_opcode(&pdu->h.bhs) == OP_SCSI_RESPONSE)
+		set_invalidate(post->c, wr, &pdu->remote);
+	return wr;
+}
+
+/* RFC 7145 9.2 and A6 of every initiator: no Data-In and no collapsed status, always a Response. */
+static bool add_response(struct post *post, struct rdma_sent *sent, const struct transfer *t)
+{
+	const struct bhs_data_in *in = &t->h.data_in;
+	union pdu_header h = { 0 };
+	struct bhs_scsi_response *rsp = &h.scsi_response;
+	struct ibv_send_wr *wr;
+
+	rsp->opcode = OP_SCSI_RESPONSE;
+	rsp->flags = PDU_FINAL | (in->flags & (RSP_OVERFLOW | RSP_UNDERFLOW));
+	rsp->response = RSP_COMPLETED;
+	rsp->status = in->status;
+	rsp->itt = in->itt;
+	rsp->statsn = in->statsn;
+	rsp->expcmdsn = in->expcmdsn;
+	rsp->maxcmdsn = in->maxcmdsn;
+	rsp->residual = in->residual;
+	wr = add_send(post, sent, &h, NULL, 0);
+	if (wr)
+		set_invalidate(post->c, wr, &t->remote);
+	return wr;
+}
+
+/* --- Data */
+
+/* What the command advertised bounds what we touch, whoever asks for it. */
+static bool within(const struct transfer *t, uint32_t flag)
+{
+	uint64_t flags_edtl = t->remote.opaque[REMOTE_FLAGS_EDTL];
+
+	return flags_edtl >> 32 & flag && (uint64_t)t->offset + t->len <= (uint32_t)flags_edtl;
+}
+
+/* Where [data, data+len) can be read by the device: in place, or in a copy (piece is 0 when there is
+ * no memory for one). */
+static const uint8_t *source(struct post *post, struct rdma_sent *sent, const uint8_t *data,
+			     uint32_t len, uint32_t *lkey, uint32_t *piece)
+{
+	struct rdma_conn *c = post->c;
+
+	if (rdma_lkey(c->hca, data, len, lkey, piece))
+		return data;
+	sent->bounce = bounce_get(c, len, lkey);
+	*piece = sent->bounce ? len : 0;
+	if (!sent->bounce)
+		return NULL;
+	memcpy(sent->bounce->data, data, len);
+	stat_add(&c->base.bytes_copied, len);
+	stat_add(&c->base.reactor->stats.bytes_copied, len);
+	return sent->bounce->data;
+}
+
+static bool add_writes(struct post *post, struct rdma_sent *sent, const struct transfer *t)
+{
+	uint64_t va = t->remote.opaque[REMOTE_READ_VA] + t->offset;
+	const uint8_t *data = t->data;
+	uint32_t left = t->len, lkey, piece;
+
+	while (left) {
+		const uint8_t *from = source(post, sent, data, left, &lkey, &piece);
+		struct ibv_send_wr *wr;
+
+		if (!from)
+			return false;
+		wr = add_wr(post, sent, IBV_WR_RDMA_WRITE, piece);
+		wr->sg_list->addr = (uintptr_t)from;
+		wr->sg_list->lkey = lkey;
+		wr->wr.rdma.remote_addr = va;
+		wr->wr.rdma.rkey = (uint32_t)t->remote.opaque[REMOTE_STAGS];
+		va += piece;
+		data += piece;
+		left -= piece;
+	}
+	return true;
+}
+
+static bool add_put(struct post *post, struct transfer *t)
+{
+	struct rdma_sent *sent = ring_add(post, container_of(&t->node, struct tx_item, node));
+
+	if (t->len && !within(t, ISER_RSV)) {
+		rdma_conn_fail(post->c, "data for a buffer that was not advertised");
+		return false;
+	}
+	return add_writes(post, sent, t) && (!t->with_status || add_response(post, sent, t));
+}
+
+static bool add_read(struct post *post, struct transfer *t)
+{
+	struct rdma_conn *c = post->c;
+	struct rdma_sent *sent = ring_add(post, container_of(&t->node, struct tx_item, node));
+	uint64_t va = t->remote.opaque[REMOTE_WRITE_VA] + t->offset;
+	uint8_t *data = t->data;
+	uint32_t left = t->len, lkey, piece;
+
+	if (!within(t, ISER_WSV)) {
+		rdma_conn_fail(c, "data from a buffer that was not advertised");
+		return false;
+	}
+	while (left) {
+		struct ibv_send_wr *wr;
+
+		if (!rdma_lkey(c->hca, data, left, &lkey, &piece)) {
+			out_of_memory(c);
+			return false;
+		}
+		wr = add_wr(post, sent, IBV_WR_RDMA_READ, piece);
+		wr->sg_list->addr = (uintptr_t)data;
+		wr->sg_list->lkey = lkey;
+		wr->wr.rdma.remote_addr = va;
+		wr->wr.rdma.rkey = (uint32_t)(t->remote.opaque[REMOTE_STAGS] >> 32);
+		va += piece;
+		data += piece;
+		left -= piece;
+	}
+	sent->read = sent->signaled = true;
+	post->wr[post->count - 1].send_flags |= IBV_SEND_SIGNALED;
+	c->tx.reads_out += sent->wrs;
+	return true;
+}
+
+/* --- A turn's post */
+
+static bool add_hello(struct post *post)
+{
+	struct rdma_conn *c = post->c;
+	struct rdma_sent *sent = ring_add(post, NULL);
+	uint32_t size = sizeof(c->tx.hello_reply), lkey = 0;
+	uint8_t *text = post->text[post->count];
+	struct ibv_send_wr *wr;
+
+	if (c->max_inline < size) {
+		sent->bounce = bounce_get(c, size, &lkey);
+		if (!sent->bounce)
+			return false;
+		text = sent->bounce->data;
+	}
+	memcpy(text, &c->tx.hello_reply, size);
+	wr = add_wr(post, sent, IBV_WR_SEND, size);
+	wr->sg_list->addr = (uintptr_t)text;
+	wr->sg_list->lkey = lkey;
+	wr->send_flags = sent->bounce ? 0 : IBV_SEND_INLINE;
+	c->tx.hello_due = false;
+	return true;
+}
+
+/* A Read more than the initiator can answer would stall the whole send queue in the device. */
+static bool may_read(const struct rdma_conn *c, const struct transfer *t)
+{
+	uint32_t wrs = (uintptr_t)t->data / REGION_CHUNK ==
+				       ((uintptr_t)t->data + t->len - 1) / REGION_CHUNK
+			       ? 1
+			       : 2;
+
+	return !c->tx.reads_out || c->tx.reads_out + wrs <= c->ord;
+}
+
+static bool add_reads(struct post *post)
+{
+	struct rdma_conn *c = post->c;
+	struct list *head = &c->tx.reads;
+
+	while (!list_empty(head) && has_room(post)) {
+		struct transfer *t = list_entry(head->next, struct transfer, node);
+
+		if (!may_read(c, t))
+			break;
+		list_del(&t->node);
+		if (!add_read(post, t))
+			return false;
+	}
+	return true;
+}
+
+static bool add_queue(struct post *post)
+{
+	struct list *head = &post->c->tx.queue;
+
+	while (!list_empty(head) && has_room(post)) {
+		struct tx_item *item = list_entry(head->next, struct tx_item, node);
+		bool ok;
+
+		list_del(&item->node);
+		if (item->h.bhs.opcode == OP_DATA_IN)
+			ok = add_put(post, tx_item_transfer(item));
+		else
+			ok = add_pdu(post, tx_item_pdu(item));
+		if (!ok)
+			return false;
+	}
+	return true;
+}
+
+/* True: there may be more to post. */
+static bool post_some(struct rdma_conn *c)
+{
+	struct ibv_send_wr *bad;
+	struct post post;
+	int err;
+
+	post.c = c;
+	post.count = 0;
+	if (c->tx.hello_due && ring_has_room(&c->tx) && !add_hello(&post))
+		return false;
+	if (!add_reads(&post) || !add_queue(&post) || !post.count)
+		return false;
+	post.wr[post.count - 1].send_flags |= IBV_SEND_SIGNALED;
+	c->tx.ring[(c->tx.tail - 1) % SEND_DEPTH].signaled = true;
+	err = ibv_post_send(c->qp, post.wr, &bad);
+	if (err) {
+		log_write_limited(&memory_limit, LOG_LEVEL_WARN,
+				  "%s: cannot post to the device: %s", c->base.peer_name,
+				  strerrordesc_np(err));
+		rdma_conn_fail(c, "cannot post");
+		return false;
+	}
+	return post.count + WRS_PER_ITEM > SEND_BATCH;
+}
+
+void rdma_tx_flush(struct rdma_conn *c)
+{
+	while (post_some(c))
+		;
+}
+
+bool rdma_tx_idle(const struct rdma_conn *c)
+{
+	return c->tx.head == c->tx.tail && list_empty(&c->tx.queue);
+}
+
+/* --- Results */
+
+static void done(struct rdma_conn *c, struct tx_item *item, enum transfer_result result)
+{
+	struct transfer *t;
+
+	if (item->h.bhs.opcode != OP_DATA_IN && item->h.bhs.opcode != OP_R2T) {
+		c->base.bytes_queued -= tx_item_weight(item);
+		tx_item_pdu(item)->sent(tx_item_pdu(item));
+		return;
+	}
+	t = tx_item_transfer(item);
+	if (item->h.bhs.opcode == OP_DATA_IN)
+		c->base.bytes_queued -= tx_item_weight(item);
+	else if (result == TRANSFER_OK)
+		t->received = t->len;
+	t->result = result;
+	c->base.up->transfer_done(&c->base, t);
+}
+
+/* The oldest entry of the ring has ended. */
+static void pop(struct rdma_conn *c, enum transfer_result result)
+{
+	struct rdma_sent sent = c->tx.ring[c->tx.head++ % SEND_DEPTH];
+
+	c->tx.wrs -= sent.wrs;
+	if (sent.read)
+		c->tx.reads_out -= sent.wrs;
+	buf_put(c->base.reactor, sent.bounce);
+	if (result == TRANSFER_OK)
+		stat_add(sent.read ? &c->base.bytes_in : &c->base.bytes_out, sent.bytes);
+	if (sent.item)
+		done(c, sent.item, result);
+}
+
+void rdma_tx_completed(struct rdma_conn *c)
+{
+	bool signaled = false;
+
+	while (!signaled && c->tx.head != c->tx.tail) {
+		signaled = c->tx.ring[c->tx.head % SEND_DEPTH].signaled;
+		pop(c, TRANSFER_OK);
+	}
+	rdma_conn_defer(c);
+}
+
+void rdma_tx_cancel(struct rdma_conn *c)
+{
+	struct list due, *node;
+
+	list_init(&due);
+	list_splice_tail(&due, &c->tx.reads);
+	list_splice_tail(&due, &c->tx.unsolicited);
+	while ((node = list_pop(&due))) {
+		list_entry(node, struct transfer, node)->result = TRANSFER_CANCELED;
+		list_add_tail(&c->tx.finished, node);
+	}
+	if (!list_empty(&c->tx.finished))
+		rdma_conn_defer(c);
+}
+
+void rdma_tx_return(struct rdma_conn *c)
+{
+	struct list due, *node;
+
+	while (c->tx.head != c->tx.tail)
+		pop(c, TRANSFER_CANCELED);
+	list_init(&due);
+	list_splice_tail(&due, &c->tx.queue);
+	while ((node = list_pop(&due)))
+		done(c, list_entry(node, struct tx_item, node), TRANSFER_CANCELED);
+	rdma_tx_cancel(c);
+}
+
+void rdma_tx_report(struct rdma_conn *c)
+{
+	struct list due, *node;
+
+	list_init(&due);
+	list_splice_tail(&due, &c->tx.finished);
+	while ((node = list_pop(&due)))
+		c->base.up->transfer_done(&c->base, list_entry(node, struct transfer, node));
+}
+
+/* --- Down-calls */
+
+static void queue(struct rdma_conn *c, struct tx_item *item)
+{
+	c->base.bytes_queued += tx_item_weight(item);
+	list_add_tail(&c->tx.queue, &item->node);
+	rdma_conn_defer(c);
+}
+
+void rdma_send_pdu(struct conn *conn, struct tx_pdu *pdu)
+{
+	queue(rdma_conn_of(conn), container_of(&pdu->node, struct tx_item, node));
+}
+
+void rdma_put_data(struct conn *conn, struct transfer *t)
+{
+	t->h.bhs.opcode = OP_DATA_IN;
+	queue(rdma_conn_of(conn), container_of(&t->node, struct tx_item, node));
+}
+
+static void finish_later(struct rdma_conn *c, struct transfer *t, enum transfer_result result)
+{
+	list_del(&t->node);
+	t->result = result;
+	list_add_tail(&c->tx.finished, &t->node);
+	rdma_conn_defer(c);
+}
+
+void rdma_get_data(struct conn *conn, struct transfer *t)
+{
+	struct rdma_conn *c = rdma_conn_of(conn);
+
+	t->received = 0;
+	t->result = TRANSFER_OK;
+	t->h.bhs.opcode = OP_R2T;
+	list_init(&t->node);
+	if (c->state != RDMA_OPEN) {
+		finish_later(c, t, TRANSFER_CANCELED);
+	} else if (t->unsolicited) {
+		list_add_tail(&c->tx.unsolicited, &t->node);
+	} else {
+		list_add_tail(&c->tx.reads, &t->node);
+		rdma_conn_defer(c);
+	}
+}
+
+void rdma_cancel_data(struct conn *conn, struct transfer *t)
+{
+	/* On no list: a Read is with the device, and its end is the end. On `finished`: so is this. */
+	if (!list_empty(&t->node) && t->result != TRANSFER_CANCELED)
+		finish_later(rdma_conn_of(conn), t, TRANSFER_CANCELED);
+}
+
+/* --- Unsolicited Data-Out */
+
+static struct transfer *find_unsolicited(struct rdma_conn *c, struct be32 itt)
+{
+	struct list *node;
+
+	list_for_each(node, &c->tx.unsolicited) {
+		struct transfer *t = list_entry(node, struct transfer, node);
+
+		if (!memcmp(&t->h.bhs.itt, &itt, sizeof(itt)))
+			return t;
+	}
+	return NULL;
+}
+
+/* t->sn: the next DataSN; t->result: the first failure, the rest then goes nowhere. */
+static void land(struct rdma_conn *c, struct transfer *t, const struct bhs_data_out *h,
+		 const uint8_t *data, uint32_t len)
+{
+	uint32_t offset = be32_get(h->buffer_offset);
+
+	if (t->result != TRANSFER_OK)
+		return;
+	if ((uint64_t)offset + len > (uint64_t)t->offset + t->len) {
+		t->result = TRANSFER_SHORT;
+	} else if (be32_get(h->datasn) != t->sn || offset != t->offset + t->received) {
+		t->result = TRANSFER_DIGEST;
+	} else {
+		if (len)
+			memcpy((uint8_t *)t->data + t->received, data, len);
+		t->received += len;
+		t->sn++;
+		stat_add(&c->base.bytes_copied, len);
+		stat_add(&c->base.reactor->stats.bytes_copied, len);
+	}
+}
+
+void rdma_data_out(struct rdma_conn *c, const struct bhs_data_out *h, const uint8_t *data,
+		   uint32_t len)
+{
+	struct transfer *t = find_unsolicited(c, h->itt);
+
+	if (!t)
+		return; /* legal after an abort, and not worth an answer otherwise */
+	land(c, t, h, data, len);
+	if (!(h->flags & PDU_FINAL))
+		return;
+	list_del(&t->node);
+	c->base.up->transfer_done(&c->base, t);
+}
+
+void rdma_tx_init(struct rdma_conn *c)
+{
+	list_init(&c->tx.queue);
+	list_init(&c->tx.reads);
+	list_init(&c->tx.unsolicited);
+	list_init(&c->tx.finished);
+}
