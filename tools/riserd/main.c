@@ -37,6 +37,8 @@ struct daemon {
 	struct scsi_target scsi_target;
 	struct target_config target;
 	struct server *server;
+	const struct transport_ops *rdma; /* NULL: no portal wants it, or no_rdma says why */
+	char no_rdma[512];
 	struct work flush_work;
 	sem_t done;
 };
@@ -112,6 +114,61 @@ static int create_reactors(struct daemon *d)
 	return 0;
 }
 
+/* Loads the plug-in if a portal may use it. That it is not there is worth one line, unless a portal
+ * cannot do without and says so itself. */
+static void load_rdma(struct daemon *d)
+{
+	bool wanted = false, required = false;
+
+	for (unsigned int i = 0; i < d->options.portal_count; i++) {
+		wanted |= d->options.portals[i].transports & PORTAL_ISER;
+		required |= d->options.portals[i].transports == PORTAL_ISER;
+	}
+	if (!wanted)
+		return;
+	d->rdma = transport_load_rdma(d->no_rdma, sizeof(d->no_rdma));
+	if (!d->rdma && !required)
+		log_info("RDMA is not served: %s; TCP only", d->no_rdma);
+}
+
+static int listen_iser_only(struct daemon *d, struct portal_address *address)
+{
+	char name[64], why[sizeof(d->no_rdma) + 128];
+	int err = -ENODEV;
+
+	address_format(&address->addr, name, sizeof(name));
+	snprintf(why, sizeof(why), "%s: cannot listen for RDMA: %s", name, d->no_rdma);
+	address->required = true;
+	if (d->rdma)
+		err = server_listen(d->server, d->rdma, address, why, sizeof(why));
+	if (err)
+		log_error("%s; with transport=all instead of iser this portal is served over TCP, "
+			  "and over RDMA as soon as that is possible",
+			  why);
+	return err;
+}
+
+/* TCP first: it finds a port when there is none. */
+static int listen_portal(struct daemon *d, struct option_portal *portal)
+{
+	char why[512];
+	int err;
+
+	if (portal->transports == PORTAL_ISER)
+		return listen_iser_only(d, &portal->address);
+	err = server_listen(d->server, &tcp_transport, &portal->address, why, sizeof(why));
+	if (err) {
+		log_error("%s", why);
+		return err;
+	}
+	if (!d->rdma || portal->transports == PORTAL_TCP)
+		return 0;
+	portal->address.required = false;
+	if (server_listen(d->server, d->rdma, &portal->address, why, sizeof(why)))
+		log_warn("%s; TCP only", why);
+	return 0;
+}
+
 static int listen_all(struct daemon *d)
 {
 	struct server_config cfg = {
@@ -121,20 +178,14 @@ static int listen_all(struct daemon *d)
 		.reactors = d->reactors,
 		.reactor_count = d->reactor_count,
 	};
-	char why[256];
 	int err = server_create(&cfg, &d->server);
 
 	if (err)
 		return err;
-	for (unsigned int i = 0; i < d->options.portal_count; i++) {
-		err = server_listen(d->server, &tcp_transport, &d->options.portals[i], why,
-				    sizeof(why));
-		if (err) {
-			log_error("%s", why);
-			return err;
-		}
-	}
-	return 0;
+	load_rdma(d);
+	for (unsigned int i = 0; i < d->options.portal_count && !err; i++)
+		err = listen_portal(d, &d->options.portals[i]);
+	return err;
 }
 
 static int start_reactors(struct daemon *d)
@@ -155,9 +206,12 @@ static void print_urls(const struct daemon *d)
 	char address[64];
 
 	for (unsigned int p = 0; p < d->options.portal_count; p++) {
-		address_format(&d->options.portals[p].addr, address, sizeof(address));
+		const struct option_portal *portal = &d->options.portals[p];
+		const char *scheme = portal->transports == PORTAL_ISER ? "iser" : "iscsi";
+
+		address_format(&portal->address.addr, address, sizeof(address));
 		for (unsigned int i = 0; i < d->options.disk_count; i++)
-			printf("iscsi://%s/%s/%u\n", address, d->options.target_name, i);
+			printf("%s://%s/%s/%u\n", scheme, address, d->options.target_name, i);
 	}
 	printf("ready\n");
 	fflush(stdout);
@@ -312,13 +366,17 @@ static void tear_down(struct daemon *d)
 	free(d);
 }
 
+/* Memory that RDMA devices have access to is locked. */
 static void raise_limits(void)
 {
+	static const __rlimit_resource_t limits[] = { RLIMIT_NOFILE, RLIMIT_MEMLOCK };
 	struct rlimit r;
 
-	if (!getrlimit(RLIMIT_NOFILE, &r)) {
-		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
+	for (unsigned int i = 0; i < array_size(limits); i++) {
+		if (!getrlimit(limits[i], &r)) {
+			r.rlim_cur = r.rlim_max;
+			setrlimit(limits[i], &r);
+		}
 	}
 }
 

@@ -54,7 +54,10 @@ static const char usage[] =
 	"usage: riserd [OPTION]... DISK...\n"
 	"Serve disks over iSCSI. DISK number i is LUN i of one target.\n"
 	"\n"
-	"  -p, --portal ADDR[:PORT]   listen here (127.0.0.1:3260); may be repeated; port 0: any\n"
+	"  -p, --portal ADDR[:PORT][,transport=tcp|iser|all]\n"
+	"                             listen here (127.0.0.1:3260); may be repeated; port 0: any.\n"
+	"                             all: TCP, and iSER while an RDMA device has the address;\n"
+	"                             default: all, on loopback addresses tcp\n"
 	"  -n, --name IQN             name of the target (iqn.2026-11.localhost:riser)\n"
 	"      --allow IQN|any        initiators that may log in; needed unless all portals are\n"
 	"                             loopback addresses\n"
@@ -283,12 +286,54 @@ static int parse_seconds(const char *opt, const char *text, uint32_t min, uint32
 	return 0;
 }
 
+static bool is_loopback(const struct portal_address *p)
+{
+	if (p->addr.ss_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)&p->addr)->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&p->addr)->sin6_addr);
+}
+
+static bool parse_transports(const char *text, enum portal_transports *out)
+{
+	static const struct {
+		const char *name;
+		enum portal_transports transports;
+	} choices[] = {
+		{ "tcp", PORTAL_TCP },
+		{ "iser", PORTAL_ISER },
+		{ "all", PORTAL_ALL },
+	};
+
+	for (unsigned int i = 0; i < array_size(choices); i++) {
+		if (!strcmp(text, choices[i].name)) {
+			*out = choices[i].transports;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int parse_portal(struct options *o, const char *text)
 {
+	struct option_portal *p = &o->portals[o->portal_count];
+	char address[INET6_ADDRSTRLEN + IF_NAMESIZE + sizeof("[]:65535")];
+	const char *comma = strchrnul(text, ',');
+	static const char key[] = ",transport=";
+
 	if (o->portal_count == OPTION_PORTALS)
 		return complain("--portal %s: more than %d portals", text, OPTION_PORTALS);
-	if (!options_parse_address(text, &o->portals[o->portal_count]))
+	if ((size_t)snprintf(address, sizeof(address), "%.*s", (int)(comma - text), text) >=
+		    sizeof(address) ||
+	    !options_parse_address(address, &p->address))
 		return complain("--portal %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
+	/* There is no RDMA device on loopback as a rule: only those who say so look for one. */
+	p->transports = is_loopback(&p->address) ? PORTAL_TCP : PORTAL_ALL;
+	if (*comma && strncmp(comma, key, sizeof(key) - 1) != 0)
+		return complain("--portal %s: '%s' is not transport=tcp, iser or all", text,
+				comma + 1);
+	if (*comma && !parse_transports(comma + sizeof(key) - 1, &p->transports))
+		return complain("--portal %s: transport '%s' is not tcp, iser or all", text,
+				comma + sizeof(key) - 1);
 	o->portal_count++;
 	return 0;
 }
@@ -336,22 +381,15 @@ static int parse_option(struct options *o, int opt, const char *arg)
 	return 2; /* getopt has said it */
 }
 
-static bool is_loopback(const struct portal_address *p)
-{
-	if (p->addr.ss_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)&p->addr)->sin_addr.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&p->addr)->sin6_addr);
-}
-
 /* What only the whole command line can tell. */
 static int check(struct options *o)
 {
 	bool loopback = true;
 
 	if (!o->portal_count)
-		options_parse_address("127.0.0.1", &o->portals[o->portal_count++]);
+		parse_portal(o, "127.0.0.1");
 	for (unsigned int i = 0; i < o->portal_count; i++)
-		loopback &= is_loopback(&o->portals[i]);
+		loopback &= is_loopback(&o->portals[i].address);
 	if (!o->allow_any && !o->allow_count) {
 		if (!loopback)
 			return complain("--portal: an address beyond loopback needs --allow IQN "

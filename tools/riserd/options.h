@@ -9,8 +9,16 @@
 
 enum { OPTION_PORTALS = 64, OPTION_CPUS = REACTOR_MAX };
 
+/* What a portal is served over. */
+enum portal_transports { PORTAL_TCP = 1, PORTAL_ISER = 2, PORTAL_ALL = PORTAL_TCP | PORTAL_ISER };
+
+struct option_portal {
+	struct portal_address address;
+	enum portal_transports transports;
+};
+
 struct options {
-	struct portal_address portals[OPTION_PORTALS];
+	struct option_portal portals[OPTION_PORTALS];
 	unsigned int portal_count;
 	char target_name[ISCSI_NAME_MAX + 1];
 	bool allow_any;
