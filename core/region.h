@@ -24,7 +24,7 @@ struct region;
  * try_huge a memfd of reserved huge pages when the system has enough of them. Memory is reserved,
  * not touched. NULL: errno says why. */
 struct region *region_create(size_t len, bool try_huge);
-/* [any thread] No chunk is pinned. NULL is fine. */
+/* [any thread] A region with a chunk that is still pinned stays mapped for ever. NULL is fine. */
 void region_destroy(struct region *region);
 uint8_t *region_base(const struct region *region);
 size_t region_size(const struct region *region); /* bytes, as mapped */

@@ -44,6 +44,9 @@ struct buf *buf_get(struct reactor *r, uint32_t len);
 /* [owner thread of r, which need not be the one that took it] NULL is fine. */
 void buf_put(struct reactor *r, struct buf *b);
 
+/* [any thread] Bytes of the slab behind r in all, handed out or not. */
+size_t buf_budget(const struct reactor *r);
+
 /* Waiting for memory: FIFO per reactor, served when buffers come back on any reactor. */
 struct buf_waiter {
 	struct list node;

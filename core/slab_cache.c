@@ -249,6 +249,11 @@ void buf_wait_cancel(struct reactor *r, struct buf_waiter *w)
 	pthread_mutex_unlock(&slab->lock);
 }
 
+size_t buf_budget(const struct reactor *r)
+{
+	return slab_size(r->buffers->slab);
+}
+
 struct slab_cache *slab_cache_create(struct slab *slab, struct reactor *r)
 {
 	struct slab_cache *cache = calloc(1, sizeof(*cache));

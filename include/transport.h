@@ -93,6 +93,7 @@ enum transfer_result {
 	TRANSFER_DIGEST, /* data digest error or lost PDU (DataSN, gap): CC B/47/05, data invalid */
 	TRANSFER_UNEXPECTED, /* unsolicited data that was not allowed: CC B/0C/0C */
 	TRANSFER_SHORT, /* F bit before the end (or missing at the end): CC B/0C/0D */
+	TRANSFER_NO_MEMORY, /* get: the device cannot reach the buffer: CC B/55/03, to be tried again */
 	TRANSFER_CANCELED, /* cancel_data() or the connection is gone */
 };
 
@@ -116,7 +117,7 @@ struct transfer {
 	                   * ends with the F bit; received says how much came. */
 	uint32_t sn; /* in/out: put: next DataSN; get: next R2TSN of the command; unsolicited: 0 */
 	/* result */
-	uint32_t received; /* get: bytes that landed, contiguous from offset */
+	uint32_t received; /* get: bytes that landed, contiguous from offset; put: transport's */
 	enum transfer_result result;
 };
 
@@ -158,6 +159,9 @@ struct conn {
 	                                 * by apply_keys(). */
 	bool stable_source; /* put_data must not see data change before transfer_done(): do not
 	                     * lend it memory that others may write (set when a data digest is on) */
+	bool unstoppable; /* a transfer under way may reach the initiator's memory until
+	                   * transfer_done(), whatever was canceled: no answer may say before that
+	                   * its command has ended */
 	bool digests; /* header and data digests can be negotiated */
 	bool closing; /* close() was called or the peer is gone: down-calls are still legal */
 	uint64_t bytes_queued; /* given to send_pdu() and put_data() and not yet given back */

@@ -254,6 +254,9 @@ static void transfer_sense(struct command *c, enum transfer_result result)
 	case TRANSFER_SHORT: /* NOT ENOUGH UNSOLICITED DATA */
 		task_sense(&c->task, KEY_ABORTED_COMMAND, 0x0c, 0x0d);
 		break;
+	case TRANSFER_NO_MEMORY: /* INSUFFICIENT RESOURCES */
+		task_sense(&c->task, KEY_ABORTED_COMMAND, 0x55, 0x03);
+		break;
 	case TRANSFER_OK:
 	case TRANSFER_CANCELED: break;
 	}

@@ -89,6 +89,20 @@ static void visit_over(struct tmf_visit *v)
 	reactor_post(v->tmf->session->rs->reactor, &v->back);
 }
 
+/* Data of an aborted task may still move, and the initiator will use its memory for something else
+ * when it has our answer: only the end of the connection ends that for certain. */
+static void cut_off(struct iconn *ic)
+{
+	static struct log_limit limit = LOG_LIMIT(10);
+
+	if (ic->state == CONN_CLEANUP)
+		return;
+	log_write_limited(&limit, LOG_LEVEL_WARN,
+			  "%s: data of an aborted task still moves after %d s, closing",
+			  ic->conn->peer_name, TMF_TIMEOUT_S);
+	iconn_close(ic, false);
+}
+
 /* The initiator takes the tags of these tasks for free when it has our answer. True: one of them
  * may still write. */
 static bool abandon_all(const struct abort_wait *w, struct reactor_state *rs)
@@ -105,6 +119,8 @@ static bool abandon_all(const struct abort_wait *w, struct reactor_state *rs)
 			if (!c->task.aborted || !matches(w, c))
 				continue;
 			writes |= c->task.writes;
+			if (c->moving && s->ic && s->ic->conn->unstoppable)
+				cut_off(s->ic);
 			command_abandon(c);
 		}
 	}
@@ -231,6 +247,20 @@ static uint8_t abort_unknown(struct session *s, const struct bhs_tmf_request *re
 	return session_skip_cmdsn(s, ref) ? TMF_RSP_COMPLETE : TMF_RSP_NO_TASK;
 }
 
+/* A task that an earlier function gave up on: it is aborted, but not over, and so is not unknown. */
+static struct command *find_abandoned(const struct session *s, uint32_t itt)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->commands) {
+		struct command *c = list_entry(pos, struct command, node);
+
+		if (c->itt == itt && c->task.aborted && !c->answered)
+			return c;
+	}
+	return NULL;
+}
+
 /* TMF_RSP_COMPLETE: the function runs; anything else is the answer at once. */
 static uint8_t prepare(struct session *s, const struct bhs_tmf_request *req, struct tmf *tmf,
 		       bool *answered)
@@ -240,6 +270,8 @@ static uint8_t prepare(struct session *s, const struct bhs_tmf_request *req, str
 	switch (tmf->function) {
 	case TMF_ABORT_TASK:
 		c = command_find(s, be32_get(req->rtt));
+		if (!c)
+			c = find_abandoned(s, be32_get(req->rtt));
 		if (!c) {
 			*answered = true;
 			return abort_unknown(s, req);

@@ -150,6 +150,7 @@ struct rdma_shard *rdma_shard_get(struct reactor *r)
 
 void rdma_shard_start(struct rdma_shard *shard)
 {
+	atomic_store(&shard->started, true);
 	if (!shard->polling && !shard->reactor->is_virtual)
 		watch(shard);
 }
@@ -167,8 +168,8 @@ void rdma_shard_put(struct rdma_shard *shard)
 		at = &(*at)->next;
 	*at = shard->next;
 	pthread_mutex_unlock(&shards.lock);
-	/* One that nobody polls yet can go anywhere. */
-	if (!shard->polling || reactor_self() == shard->reactor)
+	/* One that its reactor does not know can go anywhere. */
+	if (!atomic_load(&shard->started) || reactor_self() == shard->reactor)
 		close_channel(shard);
 	else
 		reactor_post(shard->reactor, &shard->stop);

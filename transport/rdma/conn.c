@@ -13,6 +13,7 @@
  */
 #include "transport/rdma/rdma.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct rdma_conn *rdma_conn_new(struct reactor *r, struct rdma_cm_id *id,
 	c->base.ops = &rdma_transport;
 	c->base.up = up;
 	c->base.reactor = r;
+	c->base.unstoppable = true;
 	c->base.params.max_recv_dsl = c->base.params.max_xmit_dsl = LOGIN_DATA_MAX;
 	c->id = id;
 	c->request = *request;
@@ -43,6 +45,7 @@ struct rdma_conn *rdma_conn_new(struct reactor *r, struct rdma_cm_id *id,
 	c->work.fn = end_of_turn;
 	c->arrive.fn = rdma_conn_arrive;
 	c->timer.fn = too_long;
+	list_init(&c->same_cq);
 	rdma_tx_init(c);
 	rdma_rx_init(c);
 	id->context = c;
@@ -56,7 +59,7 @@ struct rdma_conn *rdma_conn_new(struct reactor *r, struct rdma_cm_id *id,
 /* The last thing: no queue pair any more. */
 static void conn_free(struct rdma_conn *c)
 {
-	rdma_peer_settled(c);
+	rdma_peer_gone(c);
 	if (!c->accepting)
 		rdma_lib.rdma_reject(c->id, NULL, 0);
 	rdma_lib.rdma_destroy_id(c->id);
@@ -80,6 +83,7 @@ static bool create_qp(struct rdma_conn *c)
 {
 	static const uint32_t inline_sizes[] = { INLINE_WANTED, HEADERS, 0 };
 	struct ibv_qp_init_attr attr;
+	int err = EINVAL;
 
 	for (size_t i = 0; i < sizeof(inline_sizes) / sizeof(inline_sizes[0]); i++) {
 		attr = (struct ibv_qp_init_attr){
@@ -92,7 +96,7 @@ static bool create_qp(struct rdma_conn *c)
 				.max_send_wr = SEND_DEPTH + 1,
 				.max_recv_wr = RECV_DEPTH + 1,
 				.max_send_sge = 1,
-				.max_recv_sge = 2,
+				.max_recv_sge = RECV_SGES,
 				.max_inline_data = inline_sizes[i],
 			},
 		};
@@ -102,9 +106,11 @@ static bool create_qp(struct rdma_conn *c)
 			rdma_rx_bind(c);
 			return true;
 		}
+		if (errno != EINVAL)
+			err = errno;
 	}
-	log_write_limited(&device_limit, LOG_LEVEL_WARN, "%s: cannot create a queue pair: %m",
-			  c->base.peer_name);
+	log_write_limited(&device_limit, LOG_LEVEL_WARN, "%s: cannot create a queue pair: %s",
+			  c->base.peer_name, strerrordesc_np(err));
 	return false;
 }
 
@@ -136,6 +142,25 @@ static bool accept_request(struct rdma_conn *c)
 	return true;
 }
 
+static bool first_receives(struct rdma_conn *c)
+{
+	if (rdma_rx_grow(c, RECV_LOGIN))
+		return true;
+	log_write_limited(&device_limit, LOG_LEVEL_WARN,
+			  "%s: refused: no memory for its receives; raise --memory or the limit of "
+			  "locked memory (ulimit -l)",
+			  c->base.peer_name);
+	return false;
+}
+
+/* The queue pair is destroyed. */
+static void leave_device(struct rdma_conn *c)
+{
+	rdma_rx_free(c);
+	list_del(&c->same_cq);
+	rdma_cq_put(c->cq);
+}
+
 void rdma_conn_arrive(struct work *work)
 {
 	struct rdma_conn *c = container_of(work, struct rdma_conn, arrive);
@@ -143,7 +168,7 @@ void rdma_conn_arrive(struct work *work)
 
 	c->arrived = true;
 	rdma_shard_start(c->shard);
-	if (!c->early && !rdma_listener_closed(c->listener))
+	if (c->request.ord && !c->early && !rdma_listener_closed(c->listener))
 		c->cq = rdma_cq_get(c->base.reactor, c->id->verbs);
 	if (!c->cq) {
 		conn_free(c);
@@ -151,12 +176,12 @@ void rdma_conn_arrive(struct work *work)
 	}
 	c->hca = c->cq->hca;
 	c->ord = c->request.ord;
+	list_add_tail(&c->cq->conns, &c->same_cq);
 	rdma_rx_open(c);
-	if (!create_qp(c) || !rdma_rx_grow(c, RECV_LOGIN)) {
+	if (!create_qp(c) || !first_receives(c)) {
 		destroy_qp(c);
 		rdma_cq_drain(c->cq);
-		rdma_rx_free(c);
-		rdma_cq_put(c->cq);
+		leave_device(c);
 		conn_free(c);
 		return;
 	}
@@ -290,25 +315,33 @@ static bool post_send_marker(struct rdma_conn *c)
 	return !ibv_post_send(c->qp, &send, &bad);
 }
 
-void rdma_conn_fail(struct rdma_conn *c, const char *why)
+/* False: the queue pair may still send. */
+static bool put_into_error(struct rdma_conn *c)
 {
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
-	bool marked = false;
+	bool hung_up = c->accepting && !rdma_lib.rdma_disconnect(c->id);
+
+	/* The first does it, too, but iWARP may refuse it. */
+	return !rdma_lib.ibv_modify_qp(c->qp, &attr, IBV_QP_STATE) || hung_up;
+}
+
+void rdma_conn_fail(struct rdma_conn *c, const char *why)
+{
+	uint64_t drain = DRAIN_SECONDS * NSEC_PER_SEC;
+	bool marked;
 
 	if (c->state == RDMA_DEAD)
 		return;
 	log_debug("%s: %s", c->base.peer_name, why);
 	c->state = RDMA_DEAD;
 	c->base.closing = true;
-	if (c->accepting) {
-		marked = post_recv_marker(c);
-		/* This puts the queue pair into error, but iWARP may refuse it. */
-		rdma_lib.rdma_disconnect(c->id);
-	}
-	rdma_lib.ibv_modify_qp(c->qp, &attr, IBV_QP_STATE);
-	marked = marked && post_send_marker(c);
-	timer_arm(c->base.reactor, &c->timer,
-		  marked ? DRAIN_SECONDS * NSEC_PER_SEC : NSEC_PER_MSEC);
+	marked = c->accepting && post_recv_marker(c);
+	marked = put_into_error(c) && marked && post_send_marker(c);
+	if (!marked)
+		drain = NSEC_PER_MSEC;
+	else if (c->hca->lost || c->cq->broken)
+		drain = DRAIN_LOST_MS * NSEC_PER_MSEC;
+	timer_arm(c->base.reactor, &c->timer, drain);
 	rdma_conn_defer(c);
 }
 
@@ -345,8 +378,7 @@ static void reap(struct rdma_conn *c)
 		return;
 	}
 	timer_cancel(c->base.reactor, &c->timer);
-	rdma_rx_free(c);
-	rdma_cq_put(c->cq);
+	leave_device(c);
 	log_debug("%s: closed", c->base.peer_name);
 	c->base.up->closed(&c->base);
 	conn_free(c);
@@ -358,6 +390,7 @@ static void drain_hard(struct rdma_conn *c)
 {
 	log_debug("%s: markers back: send %d, receive %d", c->base.peer_name, c->send_drained,
 		  c->recv_drained);
+	rdma_cq_drain(c->cq); /* a provider may drop what is left there of a queue pair */
 	destroy_qp(c);
 	rdma_cq_drain(c->cq);
 	c->send_drained = c->recv_drained = true;

@@ -27,6 +27,8 @@ enum {
 };
 struct rdma_mr_leaf {
 	struct ibv_mr *_Atomic mrs[LEAF_SIZE];
+	/* CLOCK_MONOTONIC, s: registering failed, not again before. Under the hca's lock. */
+	uint32_t retry_at[LEAF_SIZE];
 };
 
 static struct {
@@ -73,12 +75,12 @@ static struct rdma_mr_leaf *get_leaf(struct rdma_hca *hca, const void *p)
 	return leaf;
 }
 
-static uint64_t monotonic_ns(void)
+static uint32_t monotonic_seconds(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	return (uint32_t)ts.tv_sec;
 }
 
 static struct ibv_mr *register_chunk(struct rdma_hca *hca, struct region *region, const void *p)
@@ -95,30 +97,28 @@ static struct ibv_mr *register_chunk(struct rdma_hca *hca, struct region *region
 	if (mr)
 		return mr;
 	err = errno;
-	/* Memory that is mapped for reading only, perhaps. */
-	mr = rdma_lib.ibv_reg_mr(hca->pd, start, len, 0);
-	if (mr)
-		return mr;
 	region_unpin(region, p);
 	log_write_limited(&register_limit, LOG_LEVEL_WARN,
-			  "RDMA copies data: cannot register %zu MiB of memory: %s%s", len >> 20,
-			  strerrordesc_np(err),
+			  "cannot register %zu MiB of memory with an RDMA device, data is copied "
+			  "or refused: %s%s",
+			  len >> 20, strerrordesc_np(err),
 			  err == ENOMEM ? " (raise RLIMIT_MEMLOCK, LimitMEMLOCK=)" : "");
 	return NULL;
 }
 
 static struct ibv_mr *get_mr(struct rdma_hca *hca, struct region *region, const void *p)
 {
+	uint32_t now = monotonic_seconds();
 	struct rdma_mr_leaf *leaf;
 	struct ibv_mr *mr;
 
 	pthread_mutex_lock(&hca->lock);
 	mr = find_mr(hca, p);
 	leaf = mr ? NULL : get_leaf(hca, p);
-	if (leaf && monotonic_ns() >= hca->retry_at) {
+	if (leaf && now >= leaf->retry_at[mr_index(p)]) {
 		mr = register_chunk(hca, region, p);
 		if (!mr)
-			hca->retry_at = monotonic_ns() + NSEC_PER_SEC;
+			leaf->retry_at[mr_index(p)] = now + 1;
 		atomic_store_explicit(&leaf->mrs[mr_index(p)], mr, memory_order_release);
 	}
 	pthread_mutex_unlock(&hca->lock);
@@ -319,6 +319,16 @@ static bool poll_queue(struct poller *p)
 	return cq_poll(container_of(p, struct rdma_cq, poller), POLL_BATCHES);
 }
 
+/* No completion will come any more: what the connections have under way ends with them. */
+static void fail_all(struct rdma_cq *cq)
+{
+	struct list *node;
+
+	list_for_each(node, &cq->conns)
+		rdma_conn_fail(list_entry(node, struct rdma_conn, same_cq),
+			       "the device or its completion queue is gone");
+}
+
 static void ack(struct rdma_cq *cq)
 {
 	if (cq->unacked)
@@ -341,6 +351,8 @@ static bool arm_queue(struct poller *p)
 {
 	struct rdma_cq *cq = container_of(p, struct rdma_cq, poller);
 
+	if (cq->broken || cq->hca->lost)
+		fail_all(cq);
 	if (cq->armed)
 		return false;
 	if (cq->woken)
@@ -370,9 +382,12 @@ static void woken(struct io_op *op, int res, uint32_t cqe_flags)
 	}
 	cq->armed = false;
 	cq->woken = true;
-	/* An error: the device is gone, and its connections hear of it. */
-	if (!cq->polling && (res > 0 || res == -ECANCELED))
+	if (cq->polling)
+		return;
+	if (res > 0 || res == -ECANCELED)
 		watch(cq);
+	else
+		cq->broken = true; /* nothing would wake us */
 }
 
 /* --- Events of the device. Every queue's reactor watches: whoever is first takes them. */
@@ -405,6 +420,8 @@ static void device_event(struct rdma_hca *hca, const struct ibv_async_event *eve
 		rdma_hca_lost(hca);
 		break;
 	case IBV_EVENT_CQ_ERR:
+		atomic_store(&((struct rdma_cq *)event->element.cq->cq_context)->broken, true);
+		/* fall through */
 	case IBV_EVENT_SRQ_ERR:
 		log_write_limited(&device_limit, LOG_LEVEL_ERROR, "RDMA device %s: %s", device,
 				  what);
@@ -463,6 +480,7 @@ static struct rdma_cq *cq_new(struct reactor *r, struct ibv_context *verbs)
 		return NULL;
 	}
 	cq->reactor = r;
+	list_init(&cq->conns);
 	cq->size = CQ_ENTRIES;
 	if (cq->hca->attr.max_cqe < CQ_ENTRIES)
 		cq->size = (uint32_t)cq->hca->attr.max_cqe;
@@ -492,7 +510,8 @@ err_log:
 
 static bool has_room(const struct rdma_cq *cq, struct reactor *r, struct ibv_context *verbs)
 {
-	return cq->reactor == r && cq->hca->verbs == verbs && cq->size - cq->used >= CQ_PER_CONN;
+	return cq->reactor == r && cq->hca->verbs == verbs && !cq->broken &&
+	       cq->size - cq->used >= CQ_PER_CONN;
 }
 
 struct rdma_cq *rdma_cq_get(struct reactor *r, struct ibv_context *verbs)

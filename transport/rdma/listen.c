@@ -57,7 +57,7 @@ static struct log_limit refuse_limit = LOG_LIMIT(5);
 struct peer {
 	struct peer *next;
 	struct sockaddr_storage addr;
-	unsigned int pending;
+	unsigned int pending, all; /* connections: not logged in; at all */
 };
 
 static struct {
@@ -100,10 +100,11 @@ static struct peer **find_peer(const struct sockaddr_storage *addr)
 	return at;
 }
 
-static bool peer_enter(const struct sockaddr_storage *addr)
+/* NULL, or why the peer may not have another connection. */
+static const char *peer_enter(const struct sockaddr_storage *addr)
 {
+	const char *why = NULL;
 	struct peer **at;
-	bool ok;
 
 	pthread_mutex_lock(&peers.lock);
 	at = find_peer(addr);
@@ -112,23 +113,34 @@ static bool peer_enter(const struct sockaddr_storage *addr)
 		if (*at)
 			(*at)->addr = *addr;
 	}
-	ok = *at && (*at)->pending < PEER_PENDING_MAX;
-	if (ok)
+	if (!*at)
+		why = "out of memory";
+	else if ((*at)->pending >= PEER_PENDING_MAX)
+		why = "too many RDMA connections of this address have not logged in";
+	else if ((*at)->all >= PEER_MAX)
+		why = "too many RDMA connections of this address";
+	if (!why) {
 		(*at)->pending++;
+		(*at)->all++;
+	}
 	pthread_mutex_unlock(&peers.lock);
-	return ok;
+	return why;
 }
 
-static void peer_leave(const struct sockaddr_storage *addr)
+static void peer_leave(const struct sockaddr_storage *addr, unsigned int pending, unsigned int all)
 {
 	struct peer **at, *peer;
 
 	pthread_mutex_lock(&peers.lock);
 	at = find_peer(addr);
 	peer = *at;
-	if (peer && --peer->pending == 0) {
-		*at = peer->next;
-		free(peer);
+	if (peer) {
+		peer->pending -= pending;
+		peer->all -= all;
+		if (!peer->all) {
+			*at = peer->next;
+			free(peer);
+		}
 	}
 	pthread_mutex_unlock(&peers.lock);
 }
@@ -136,8 +148,15 @@ static void peer_leave(const struct sockaddr_storage *addr)
 void rdma_peer_settled(struct rdma_conn *c)
 {
 	if (c->pending_counted)
-		peer_leave(&c->base.peer);
+		peer_leave(&c->base.peer, 1, 0);
 	c->pending_counted = false;
+}
+
+void rdma_peer_gone(struct rdma_conn *c)
+{
+	if (c->peer_counted)
+		peer_leave(&c->base.peer, c->pending_counted, 1);
+	c->peer_counted = c->pending_counted = false;
 }
 
 /* Connect requests */
@@ -153,9 +172,10 @@ static void listener_put(struct listener *l)
 		free(l);
 }
 
-static void refuse(struct rdma_cm_id *id)
+/* why goes along as private data: for the one who looks at the wire. */
+static void refuse(struct rdma_cm_id *id, const char *why)
 {
-	rdma_lib.rdma_reject(id, NULL, 0);
+	rdma_lib.rdma_reject(id, why, (uint8_t)strlen(why));
 	rdma_lib.rdma_destroy_id(id);
 }
 
@@ -191,7 +211,7 @@ static bool hand_over(struct listener *l, struct rdma_cm_id *id, struct rdma_req
 	if (shard && !rdma_lib.rdma_migrate_id(id, shard->channel))
 		c = rdma_conn_new(r, id, request, l->up, l->ctx);
 	if (!c) {
-		refuse(id);
+		refuse(id, "out of memory");
 		if (shard)
 			rdma_shard_put(shard);
 		return false;
@@ -201,7 +221,7 @@ static bool hand_over(struct listener *l, struct rdma_cm_id *id, struct rdma_req
 	atomic_fetch_add_explicit(&r->load, 1, memory_order_relaxed);
 	c->shard = shard;
 	c->listener = l;
-	c->pending_counted = true;
+	c->pending_counted = c->peer_counted = true;
 	c->arrive.fn = arrive;
 	if (r == l->reactor)
 		arrive(&c->arrive);
@@ -215,11 +235,12 @@ static void connect_request(struct listener *l, struct rdma_cm_id *id, struct rd
 	struct sockaddr_storage peer = id->route.addr.dst_storage;
 	struct ibv_device_attr attr;
 	struct reactor *r;
+	const char *why;
 	char name[64];
 
 	id->context = NULL; /* no connection yet: was ours */
 	if (!id->verbs || rdma_lib.ibv_query_device(id->verbs, &attr)) {
-		refuse(id);
+		refuse(id, "no device");
 		return;
 	}
 	rdma_lib_note_context(id->verbs);
@@ -227,20 +248,19 @@ static void connect_request(struct listener *l, struct rdma_cm_id *id, struct rd
 		request->ord = (uint8_t)attr.max_qp_init_rd_atom;
 	if (request->responder_resources > attr.max_qp_rd_atom)
 		request->responder_resources = (uint8_t)attr.max_qp_rd_atom;
-	if (!peer_enter(&peer)) {
+	why = request->ord ? peer_enter(&peer)
+			   : "it answers no RDMA Reads, so nothing can be written";
+	if (why) {
 		address_format(&peer, name, sizeof(name));
-		log_write_limited(&refuse_limit, LOG_LEVEL_WARN,
-				  "%s: refused: %d RDMA connections of this address have not "
-				  "logged in",
-				  name, PEER_PENDING_MAX);
-		refuse(id);
+		log_write_limited(&refuse_limit, LOG_LEVEL_WARN, "%s: refused: %s", name, why);
+		refuse(id, why);
 		return;
 	}
 	r = l->up->place(l->ctx, &peer);
 	if (!r)
-		refuse(id);
+		refuse(id, "too many connections, or stopping");
 	if (!r || !hand_over(l, id, request, r))
-		peer_leave(&peer);
+		peer_leave(&peer, 1, 1);
 }
 
 /* Listening */

@@ -13,6 +13,8 @@ static void offer_keys(struct conn *conn, struct conn_params *can)
 	can->max_recv_dsl = RECV_DATA;
 	/* One receive takes all that comes unasked for. More is cheaper to read than to be sent. */
 	can->first_burst = RECV_DATA;
+	/* What the initiator declares of either needs no care: we never have more than two NOP-Ins
+	 * under way, which is the least it may declare, and send no additional header segments. */
 	can->max_unexpected = UNEXPECTED_MAX;
 	can->max_ahs = AHS_MAX;
 }

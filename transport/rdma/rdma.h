@@ -7,6 +7,7 @@
  *   cm.c      one event channel per reactor: events of the connection manager
  *   hca.c     one per device: protection domain, memory regions, completion queues of each reactor
  *   conn.c    life of a connection from the connect request to closed()
+ *   rq.c      receive queues, of one connection or shared
  *   rx.c      Sends of the initiator -> PDUs; immediate data stays where it landed
  *   tx.c      PDUs, RDMA Writes and RDMA Reads -> one post per turn; what their completions end
  *   ops.c     the transport's table
@@ -27,7 +28,12 @@
 enum {
 	HEADERS = sizeof(struct iser_header) + BHS_LEN,
 	RECV_DATA = LOGIN_DATA_MAX, /* data segment that one receive takes */
-	RECV_SLOT = 80, /* stride of HEADERS in the header block */
+	RECV_TAIL =
+		80, /* offset in a slot of the header block: what an AHS pushes out of the data */
+	RECV_SLOT = RECV_TAIL + AHS_MAX, /* bytes of a receive in the header block */
+	BLOCK_MAX = 16384 / RECV_SLOT, /* receives that are made at a time */
+	RECV_SGES = 3, /* headers, data, tail */
+	RECV_FEW = 16, /* receives that a connection gets when memory is short */
 	RECV_DEPTH = 256, /* receives that a queue pair can hold, without the marker */
 	RECV_LOGIN = 2, /* posted before the full feature phase */
 	RECV_DISCOVERY = 8, /* posted in a discovery session */
@@ -43,6 +49,7 @@ enum {
 	CQ_BATCH = 32, /* completions taken at a time */
 	FLUSH_SECONDS = 2, /* how long a peer may take to read our last words and hang up */
 	DRAIN_SECONDS = 5, /* how long the markers may take to come back */
+	DRAIN_LOST_MS = 200, /* and from a device that is gone */
 	MIN_RNR_TIMER = 12, /* 0.64 ms, IBTA 9.7.5.2.8 */
 	RNR_RETRY = 7, /* for the initiator's Sends: for ever, we repost within a turn */
 	RQ_BUCKETS = 64,
@@ -51,6 +58,7 @@ enum {
 	LAST_WQE_MS = 10, /* how often a closing connection looks whether the device is done with */
 	LAST_WQE_TRIES = 100, /* its receives of a shared queue, and how many times */
 	PEER_PENDING_MAX = 16, /* connections of one address that have not logged in */
+	PEER_MAX = 128, /* connections of one address */
 };
 
 /* wr_id: a pointer and, in its low bits, what it points to. */
@@ -76,7 +84,6 @@ struct rdma_hca {
 	_Atomic bool lost; /* the device is gone */
 	uint32_t users; /* under hca.c's lock: rdma_cq */
 	pthread_mutex_t lock; /* of registering memory */
-	uint64_t retry_at; /* CLOCK_MONOTONIC, ns: registering failed, not again before */
 	/* Memory regions by chunk number, in two levels. Leaves and entries are set once while the
 	 * hca lives. */
 	struct rdma_mr_leaf *_Atomic *leaves;
@@ -97,6 +104,8 @@ struct rdma_cq {
 	struct poller poller;
 	struct io_op wake, device; /* polls of the channel's descriptor and of the device's */
 	bool polling, watching; /* they are under way */
+	_Atomic bool broken; /* set by any thread: no completion will come any more */
+	struct list conns; /* struct rdma_conn.same_cq */
 	bool busy; /* in rdma_completions() */
 	bool dying; /* the verbs objects are gone; the memory waits for the above */
 };
@@ -130,6 +139,7 @@ struct rdma_shard {
 	struct work stop;
 	bool polling; /* wake is under way */
 	bool busy; /* in rdma_conn_event() */
+	_Atomic bool started; /* its reactor knows it */
 	bool dying; /* the channel is gone; the memory waits for the above */
 };
 
@@ -156,6 +166,8 @@ struct rdma_request {
 	bool send_w_inv; /* it understands Send with Invalidate */
 };
 
+/* [any thread] The connection is gone: it does not count for its peer's PEER_MAX any more. */
+void rdma_peer_gone(struct rdma_conn *c);
 /* [any thread] The connection has logged in or is gone: it does not count for its peer's
  * PEER_PENDING_MAX any more. Idempotent by c->pending_counted. */
 void rdma_peer_settled(struct rdma_conn *c);
@@ -176,7 +188,7 @@ struct rdma_recv {
 	uint8_t *header; /* HEADERS bytes of the header block */
 	struct buf *data; /* RECV_DATA bytes */
 	uint32_t byte_len; /* parked: of the completion */
-	struct ibv_sge sge[2];
+	struct ibv_sge sge[RECV_SGES];
 	struct ibv_recv_wr wr;
 } __attribute__((aligned(64)));
 
@@ -209,17 +221,17 @@ struct rdma_rx {
 	struct rdma_rq *rq;
 	struct rdma_rq own;
 	struct rdma_conn *same_bucket;
+	bool greeted; /* Hello came */
 	uint32_t demand; /* receives that it was promised */
 	uint32_t taken; /* of a shared queue, in this turn */
 	struct rdma_recv *parked, **parked_end; /* came before ESTABLISHED */
 	struct pdu pdu;
 };
 
-/* Something on the send queue, in its order. */
+/* A work request on the send queue, in its order. */
 struct rdma_sent {
-	struct tx_item *item; /* NULL: nobody waits (HelloReply) */
-	struct buf *bounce; /* what was sent instead of unregistered memory */
-	uint16_t wrs;
+	struct tx_item *item; /* ends with it; NULL: there is more of it, or nobody waits */
+	struct buf *bounce; /* what was sent instead of memory that the device cannot read */
 	bool signaled; /* its completion ends it and all before it */
 	bool read; /* holds a place of ord */
 	uint32_t bytes; /* on the wire, for the counters */
@@ -232,7 +244,6 @@ struct rdma_tx {
 	struct list finished; /* struct transfer: transfer_done() is due */
 	struct rdma_sent ring[SEND_DEPTH];
 	uint32_t head, tail; /* of ring: posted and not completed */
-	uint32_t wrs; /* on the send queue */
 	uint32_t reads_out; /* at most ord */
 	bool hello_due; /* hello_reply is to be sent */
 	struct iser_hello_reply hello_reply;
@@ -244,6 +255,7 @@ struct rdma_conn {
 	struct rdma_cm_id *id;
 	struct rdma_shard *shard;
 	struct rdma_cq *cq;
+	struct list same_cq; /* rdma_cq.conns */
 	struct rdma_hca *hca;
 	struct ibv_qp *qp;
 	struct rdma_request request;
@@ -254,7 +266,7 @@ struct rdma_conn {
 	bool send_drained, recv_drained; /* the markers are back */
 	_Atomic bool last_wqe; /* set by any thread: shared receives of ours come no more */
 	uint32_t last_wqe_tries;
-	bool pending_counted;
+	bool pending_counted, peer_counted; /* for its peer: not logged in; at all */
 	bool accepting; /* rdma_accept() was called: the queue pair can send */
 	void *listen_ctx; /* until accepted() */
 	struct listener *listener; /* valid during rdma_conn_arrive(); NULL in tests */
@@ -293,13 +305,33 @@ static inline void rdma_conn_defer(struct rdma_conn *c)
 		reactor_defer(c->base.reactor, &c->work);
 }
 
-/* --- rx.c */
+/* --- rq.c */
+
+/* Lists of receives. */
+static inline void rdma_recv_chain(struct rdma_recv ***end, struct rdma_recv *recv)
+{
+	recv->next = NULL;
+	**end = recv;
+	*end = &recv->next;
+}
+
+static inline struct rdma_recv *rdma_recv_take(struct rdma_recv **first, struct rdma_recv ***end)
+{
+	struct rdma_recv *all = *first;
+
+	*first = NULL;
+	*end = first;
+	return all;
+}
+
+/* [owner thread] Gives recv a data buffer; false: no memory, the old one (if any) stays. */
+bool rdma_recv_new_data(struct rdma_recv *recv);
 
 /* [owner thread] Whether the connections of this device share their receives: RISER_RDMA_SRQ=on or
  * off, otherwise where a device is hardware and has enough of them. */
 bool rdma_rq_shared(const struct rdma_hca *hca);
-/* The receive queue, before the queue pair is created; false: no memory. */
-bool rdma_rx_open(struct rdma_conn *c);
+/* The receive queue, before the queue pair is created. */
+void rdma_rx_open(struct rdma_conn *c);
 /* The queue pair was created, and it will be destroyed. */
 void rdma_rx_bind(struct rdma_conn *c);
 void rdma_rx_unbind(struct rdma_conn *c);
@@ -309,15 +341,18 @@ bool rdma_rx_grow(struct rdma_conn *c, uint32_t n);
 void rdma_rx_init(struct rdma_conn *c);
 /* The queue pair is destroyed. */
 void rdma_rx_free(struct rdma_conn *c);
-void rdma_rx_completed(struct rdma_conn *c, struct rdma_recv *recv, uint32_t byte_len);
-/* It ended without a message. */
+/* Posts what was used up. */
+void rdma_rx_repost(struct rdma_conn *c);
+/* A receive ended without a message. */
 void rdma_rx_flushed(struct rdma_conn *c, struct rdma_recv *recv);
 /* Whose receive it was; NULL: of a connection that is gone. */
 struct rdma_conn *rdma_rx_owner(const struct rdma_recv *recv, uint32_t qp_num);
+
+/* --- rx.c */
+
+void rdma_rx_completed(struct rdma_conn *c, struct rdma_recv *recv, uint32_t byte_len);
 /* The connection is established: what was put aside. */
 void rdma_rx_unpark(struct rdma_conn *c);
-/* Posts what was used up. */
-void rdma_rx_repost(struct rdma_conn *c);
 
 /* --- tx.c */
 
@@ -328,7 +363,6 @@ void rdma_tx_flush(struct rdma_conn *c);
 void rdma_tx_completed(struct rdma_conn *c);
 /* Nothing is on the send queue any more: gives everything back. */
 void rdma_tx_return(struct rdma_conn *c);
-bool rdma_tx_idle(const struct rdma_conn *c);
 void rdma_send_pdu(struct conn *conn, struct tx_pdu *pdu);
 void rdma_put_data(struct conn *conn, struct transfer *t);
 void rdma_get_data(struct conn *conn, struct transfer *t);

@@ -8,10 +8,7 @@
  */
 #include "transport/rdma/rdma.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/log.h"
 
@@ -20,307 +17,6 @@ static struct log_limit peer_limit = LOG_LIMIT(10);
 #define peer_warn(c, fmt, ...)                                                 \
 	log_write_limited(&peer_limit, LOG_LEVEL_WARN, "%s: " fmt ", closing", \
 			  (c)->base.peer_name, __VA_ARGS__)
-
-/* --- Receives */
-
-static void chain(struct rdma_recv ***end, struct rdma_recv *recv)
-{
-	recv->next = NULL;
-	**end = recv;
-	*end = &recv->next;
-}
-
-static struct rdma_recv *take_all(struct rdma_recv **first, struct rdma_recv ***end)
-{
-	struct rdma_recv *all = *first;
-
-	*first = NULL;
-	*end = first;
-	return all;
-}
-
-/* Gives recv a data buffer; false: no memory, the old one (if any) stays. */
-static bool new_data(struct rdma_recv *recv)
-{
-	struct rdma_rq *rq = recv->rq;
-	struct buf *b = buf_get(rq->reactor, RECV_DATA);
-	uint32_t lkey, piece;
-
-	if (!b)
-		return false;
-	if (!rdma_lkey(rq->hca, b->data, RECV_DATA, &lkey, &piece) || piece < RECV_DATA) {
-		buf_put(rq->reactor, b);
-		return false;
-	}
-	recv->data = b;
-	recv->sge[1] = (struct ibv_sge){
-		.addr = (uintptr_t)b->data,
-		.length = RECV_DATA,
-		.lkey = lkey,
-	};
-	return true;
-}
-
-static void prepare(struct rdma_rq *rq, struct rdma_recv *recv, uint8_t *header, uint32_t lkey)
-{
-	recv->rq = rq;
-	recv->data = NULL;
-	recv->header = header;
-	recv->sge[0] = (struct ibv_sge){
-		.addr = (uintptr_t)header,
-		.length = HEADERS,
-		.lkey = lkey,
-	};
-	recv->wr = (struct ibv_recv_wr){
-		.wr_id = (uintptr_t)recv | WR_RECV,
-		.sg_list = recv->sge,
-		.num_sge = 2,
-	};
-}
-
-/* Posts what was used up; an errno. */
-static int repost(struct rdma_rq *rq)
-{
-	struct rdma_recv *first = take_all(&rq->repost, &rq->repost_end);
-	struct ibv_recv_wr *bad;
-
-	if (!first)
-		return 0;
-	for (struct rdma_recv *recv = first; recv; recv = recv->next)
-		recv->wr.next = recv->next ? &recv->next->wr : NULL;
-	if (rq->srq)
-		return ibv_post_srq_recv(rq->srq, &first->wr, &bad);
-	return ibv_post_recv(rq->owner->qp, &first->wr, &bad);
-}
-
-void rdma_rx_repost(struct rdma_conn *c)
-{
-	struct rdma_rq *rq = c->rx.rq;
-	int err = 0;
-
-	c->rx.taken = 0;
-	if (rq->srq || c->state != RDMA_DEAD)
-		err = repost(rq);
-	if (err) {
-		peer_warn(c, "cannot post a receive: %s", strerrordesc_np(err));
-		rdma_conn_fail(c, "cannot post a receive");
-	}
-}
-
-static bool make_block(struct rdma_rq *rq, uint32_t count)
-{
-	struct rdma_recv_block *block;
-	uint32_t lkey, piece, bytes = count * RECV_SLOT;
-
-	block = aligned_alloc(64, (sizeof(*block) + count * sizeof(block->recvs[0]) + 63) & ~63ul);
-	if (!block)
-		return false;
-	block->count = 0;
-	block->headers = buf_get(rq->reactor, bytes);
-	block->next = rq->blocks;
-	rq->blocks = block;
-	if (!block->headers || !rdma_lkey(rq->hca, block->headers->data, bytes, &lkey, &piece) ||
-	    piece < bytes)
-		return false;
-	while (block->count < count) {
-		struct rdma_recv *recv = &block->recvs[block->count];
-
-		prepare(rq, recv, block->headers->data + block->count * RECV_SLOT, lkey);
-		block->count++;
-		if (!new_data(recv))
-			return false;
-		rq->count++;
-		chain(&rq->repost_end, recv);
-	}
-	return true;
-}
-
-bool rdma_rx_grow(struct rdma_conn *c, uint32_t n)
-{
-	struct rdma_rq *rq = c->rx.rq;
-	uint32_t want;
-
-	if (n > c->rx.demand) {
-		rq->demand += n - c->rx.demand;
-		c->rx.demand = n;
-	}
-	want = rq->demand < rq->depth ? rq->demand : rq->depth;
-	if (want > rq->count && !make_block(rq, want - rq->count) && rq->owner)
-		return false;
-	/* Without memory for more, a shared queue goes on with what it has. */
-	if (!rq->count)
-		return false;
-	return !repost(rq);
-}
-
-static void rq_init(struct rdma_rq *rq, struct rdma_cq *cq, uint32_t depth)
-{
-	rq->hca = cq->hca;
-	rq->reactor = cq->reactor;
-	rq->depth = depth;
-	rq->repost_end = &rq->repost;
-}
-
-static void rq_clear(struct rdma_rq *rq)
-{
-	struct rdma_recv_block *block, *next;
-
-	for (block = rq->blocks; block; block = next) {
-		next = block->next;
-		for (uint32_t i = 0; i < block->count; i++)
-			buf_put(rq->reactor, block->recvs[i].data);
-		buf_put(rq->reactor, block->headers);
-		free(block);
-	}
-	rq->blocks = NULL;
-}
-
-/* --- Shared receives */
-
-/* Soft devices have no bus device behind them: rdma_rxe and siw make one bad peer's burst every
- * connection's trouble and never say when a closing connection is done with its receives. */
-static bool is_hardware(const struct ibv_context *verbs)
-{
-	char path[sizeof(verbs->device->ibdev_path) + sizeof("/device")];
-
-	snprintf(path, sizeof(path), "%s/device", verbs->device->ibdev_path);
-	return !access(path, F_OK);
-}
-
-bool rdma_rq_shared(const struct rdma_hca *hca)
-{
-	const char *wish = getenv("RISER_RDMA_SRQ");
-
-	if (hca->attr.max_srq <= 0 || hca->attr.max_srq_wr < SHARED_DEPTH_MIN ||
-	    hca->attr.max_srq_sge < 2)
-		return false;
-	if (wish && !strcmp(wish, "on"))
-		return true;
-	return !(wish && !strcmp(wish, "off")) && !hca->iwarp && is_hardware(hca->verbs);
-}
-
-static struct rdma_rq *shared_new(struct rdma_cq *cq)
-{
-	struct ibv_srq_init_attr attr = { .attr = { .max_wr = SHARED_DEPTH, .max_sge = 2 } };
-	struct rdma_rq *rq = calloc(1, sizeof(*rq));
-
-	if (!rq)
-		return NULL;
-	if (cq->hca->attr.max_srq_wr < SHARED_DEPTH)
-		attr.attr.max_wr = (uint32_t)cq->hca->attr.max_srq_wr;
-	rq_init(rq, cq, attr.attr.max_wr);
-	rq->srq = rdma_lib.ibv_create_srq(cq->hca->pd, &attr);
-	if (!rq->srq) {
-		free(rq);
-		return NULL;
-	}
-	return rq;
-}
-
-static void shared_put(struct rdma_cq *cq)
-{
-	struct rdma_rq *rq = cq->shared;
-
-	if (--rq->users)
-		return;
-	cq->shared = NULL;
-	rdma_lib.ibv_destroy_srq(rq->srq);
-	rq_clear(rq);
-	free(rq);
-}
-
-static struct rdma_conn **bucket(struct rdma_rq *rq, uint32_t qp_num)
-{
-	return &rq->by_qp_num[qp_num % RQ_BUCKETS];
-}
-
-struct rdma_conn *rdma_rx_owner(const struct rdma_recv *recv, uint32_t qp_num)
-{
-	struct rdma_conn *c;
-
-	if (recv->rq->owner)
-		return recv->rq->owner;
-	c = *bucket(recv->rq, qp_num);
-	while (c && c->qp->qp_num != qp_num)
-		c = c->rx.same_bucket;
-	return c;
-}
-
-void rdma_rx_bind(struct rdma_conn *c)
-{
-	struct rdma_conn **at;
-
-	if (!c->rx.rq->srq)
-		return;
-	at = bucket(c->rx.rq, c->qp->qp_num);
-	c->rx.same_bucket = *at;
-	*at = c;
-}
-
-void rdma_rx_unbind(struct rdma_conn *c)
-{
-	struct rdma_conn **at;
-
-	if (!c->rx.rq->srq)
-		return;
-	at = bucket(c->rx.rq, c->qp->qp_num);
-	while (*at != c)
-		at = &(*at)->rx.same_bucket;
-	*at = c->rx.same_bucket;
-}
-
-/* --- Of a connection */
-
-void rdma_rx_init(struct rdma_conn *c)
-{
-	c->rx.parked_end = &c->rx.parked;
-}
-
-bool rdma_rx_open(struct rdma_conn *c)
-{
-	struct rdma_cq *cq = c->cq;
-
-	if (!cq->shared && rdma_rq_shared(cq->hca))
-		cq->shared = shared_new(cq);
-	if (cq->shared) {
-		cq->shared->users++;
-		c->rx.rq = cq->shared;
-		return true;
-	}
-	rq_init(&c->rx.own, cq, RECV_DEPTH);
-	c->rx.own.owner = c;
-	c->rx.rq = &c->rx.own;
-	return true;
-}
-
-void rdma_rx_free(struct rdma_conn *c)
-{
-	struct rdma_recv *recv = take_all(&c->rx.parked, &c->rx.parked_end), *next;
-	struct rdma_rq *rq = c->rx.rq;
-
-	if (rq->owner) {
-		rq_clear(rq);
-		return;
-	}
-	for (; recv; recv = next) {
-		next = recv->next;
-		chain(&rq->repost_end, recv);
-	}
-	rq->demand -= c->rx.demand;
-	repost(rq);
-	shared_put(c->cq);
-}
-
-void rdma_rx_flushed(struct rdma_conn *c, struct rdma_recv *recv)
-{
-	if (recv->rq->owner)
-		return;
-	chain(&recv->rq->repost_end, recv);
-	if (c)
-		rdma_conn_defer(c);
-	else
-		repost(recv->rq);
-}
 
 /* --- PDUs */
 
@@ -366,29 +62,54 @@ static bool take_tags(struct rdma_conn *c, const struct iser_header *ih, struct 
 	return true;
 }
 
+/* The data segment behind an additional header segment: not where the buffer begins, and its end may
+ * be in the tail. */
+static void move_data(struct rdma_conn *c, struct rdma_recv *recv, uint32_t ahs_len, uint32_t len)
+{
+	uint32_t here = RECV_DATA - ahs_len;
+
+	if (here > len)
+		here = len;
+	memmove(recv->data->data, recv->data->data + ahs_len, here);
+	memcpy(recv->data->data + here, recv->header + RECV_TAIL, len - here);
+	stat_add(&c->base.bytes_copied, len);
+	stat_add(&c->base.reactor->stats.bytes_copied, len);
+}
+
+/* Unsolicited Data-Out is to follow, more than the receive has room for: only an initiator that never
+ * spoke of FirstBurstLength may do that. NULL: no memory. */
+static struct buf *with_room(struct rdma_conn *c, struct buf *landed, uint32_t room)
+{
+	uint32_t len = c->rx.pdu.data_len;
+	struct buf *b;
+
+	if (room <= landed->size)
+		return landed;
+	b = buf_get(c->base.reactor, room);
+	if (b) {
+		memcpy(b->data, landed->data, len);
+		stat_add(&c->base.bytes_copied, len);
+		stat_add(&c->base.reactor->stats.bytes_copied, len);
+	}
+	buf_put(c->base.reactor, landed);
+	return b;
+}
+
 /* The command may keep its data where it is; then the receive needs another buffer. */
 static void command(struct rdma_conn *c, struct rdma_recv *recv)
 {
 	struct pdu *pdu = &c->rx.pdu;
+	uint32_t room = unsolicited_len(c, pdu);
 	struct buf *landed = recv->data;
 
-	if (!pdu->data_len) {
-		c->base.up->pdu_received(&c->base, pdu);
-		return;
+	if (pdu->data_len && rdma_recv_new_data(recv)) {
+		pdu->buf = with_room(c, landed, room < FIRST_ROOM ? room : FIRST_ROOM);
+		pdu->data = pdu->buf ? pdu->buf->data : NULL;
 	}
-	if (!new_data(recv)) {
+	if (pdu->data_len && !pdu->buf) {
 		pdu->dropped = true;
 		pdu->data = NULL;
-		c->base.up->pdu_received(&c->base, pdu);
-		return;
 	}
-	if (pdu->ahs_len) { /* the data does not begin where the buffer does */
-		memmove(landed->data, pdu->data, pdu->data_len);
-		pdu->data = landed->data;
-		stat_add(&c->base.bytes_copied, pdu->data_len);
-		stat_add(&c->base.reactor->stats.bytes_copied, pdu->data_len);
-	}
-	pdu->buf = landed;
 	c->base.up->pdu_received(&c->base, pdu);
 	buf_put(c->base.reactor, pdu->buf);
 }
@@ -411,6 +132,9 @@ static void dispatch(struct rdma_conn *c, const struct iser_header *ih, struct r
 	}
 	if (ih->flags & (ISER_RSV | ISER_WSV)) {
 		peer_warn(c, "an STag with opcode 0x%02x", op);
+		refuse(c, REJECT_PROTOCOL_ERROR);
+	} else if (op == OP_SNACK) { /* nothing is ever lost: RFC 7145 7.3.12 */
+		peer_warn(c, "SNACK, opcode 0x%02x", op);
 		refuse(c, REJECT_PROTOCOL_ERROR);
 	} else if (op != OP_DATA_OUT) {
 		c->base.up->pdu_received(&c->base, pdu);
@@ -448,9 +172,11 @@ static void pdu_arrived(struct rdma_conn *c, struct rdma_recv *recv, uint32_t le
 		return;
 	}
 	memcpy(pdu->ahs, recv->data->data, ahs_len);
+	if (ahs_len && data_len)
+		move_data(c, recv, ahs_len, data_len);
 	pdu->ahs_len = ahs_len;
 	pdu->data_len = data_len;
-	pdu->data = data_len ? recv->data->data + ahs_len : NULL;
+	pdu->data = data_len ? recv->data->data : NULL;
 	pdu->buf = NULL;
 	pdu->dropped = pdu->data_digest_error = false;
 	memset(&pdu->remote, 0, sizeof(pdu->remote));
@@ -471,7 +197,8 @@ static void hello_arrived(struct rdma_conn *c, const struct rdma_recv *recv, uin
 	struct iser_hello_reply *reply = &c->tx.hello_reply;
 	uint32_t ird;
 
-	if (len != sizeof(*hello) || c->base.params.full_feature || c->tx.hello_due) {
+	if (len != sizeof(*hello) || c->rx.greeted || c->base.pdus_in ||
+	    c->base.params.full_feature) {
 		peer_warn(c, "a Hello of %u bytes at the wrong time or of the wrong length", len);
 		rdma_conn_fail(c, "unexpected Hello");
 		return;
@@ -489,8 +216,13 @@ static void hello_arrived(struct rdma_conn *c, const struct rdma_recv *recv, uin
 	else
 		reply->flags |= ISER_HELLO_REPLY_REJECT;
 	reply->ord = be16_of((uint16_t)c->ord);
-	c->tx.hello_due = true;
+	c->tx.hello_due = c->rx.greeted = true;
 	rdma_conn_defer(c);
+	if (reply->flags & ISER_HELLO_REPLY_REJECT) {
+		peer_warn(c, "iSER versions %u to %u are none of ours", hello->versions & 0x0f,
+			  hello->versions >> 4);
+		rdma_close(&c->base, true);
+	}
 }
 
 static void arrived(struct rdma_conn *c, struct rdma_recv *recv, uint32_t len)
@@ -512,34 +244,38 @@ static void arrived(struct rdma_conn *c, struct rdma_recv *recv, uint32_t len)
 	}
 }
 
-/* What an initiator may send before it has an answer of ours, and some of it was answered already. */
+/* How many receives of others a connection may take in one turn: what it may send before it has an
+ * answer of ours, Data-Outs included, twice, since some may have been answered meanwhile. */
 static bool over_quota(struct rdma_conn *c)
 {
-	return !c->rx.rq->owner && ++c->rx.taken > 2 * c->rx.demand;
+	const struct conn_params *p = &c->base.params;
+	uint32_t each = 1 + p->first_burst / (p->max_recv_dsl ? p->max_recv_dsl : 1);
+
+	return !c->rx.rq->owner && ++c->rx.taken > 2 * each * c->rx.demand;
 }
 
 void rdma_rx_completed(struct rdma_conn *c, struct rdma_recv *recv, uint32_t byte_len)
 {
+	if ((c->state == RDMA_CONNECTING || c->state == RDMA_OPEN) && over_quota(c)) {
+		peer_warn(c, "%u PDUs at a time", c->rx.taken);
+		rdma_conn_fail(c, "no more receives of others");
+	}
 	if (c->state == RDMA_CONNECTING) {
 		/* The initiator is quicker than its connection manager's last message. */
 		recv->byte_len = byte_len;
-		chain(&c->rx.parked_end, recv);
+		rdma_recv_chain(&c->rx.parked_end, recv);
 		rdma_conn_early_receive(c);
 		return;
 	}
-	if (c->state == RDMA_OPEN && over_quota(c)) {
-		peer_warn(c, "more than %u PDUs at a time", 2 * c->rx.demand);
-		rdma_conn_fail(c, "no more receives of others");
-	}
 	if (c->state == RDMA_OPEN)
 		arrived(c, recv, byte_len);
-	chain(&recv->rq->repost_end, recv);
+	rdma_recv_chain(&recv->rq->repost_end, recv);
 	rdma_conn_defer(c);
 }
 
 void rdma_rx_unpark(struct rdma_conn *c)
 {
-	struct rdma_recv *recv = take_all(&c->rx.parked, &c->rx.parked_end), *next;
+	struct rdma_recv *recv = rdma_recv_take(&c->rx.parked, &c->rx.parked_end), *next;
 
 	for (; recv; recv = next) {
 		next = recv->next;

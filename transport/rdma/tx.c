@@ -16,8 +16,6 @@
 
 #include "core/log.h"
 
-enum { WRS_PER_ITEM = 3 }; /* two chunks of data and a response */
-
 /* A post being put together. Inline data has to stay until it is posted only. */
 struct post {
 	struct rdma_conn *c;
@@ -29,28 +27,23 @@ struct post {
 
 static struct log_limit memory_limit = LOG_LIMIT(5);
 
-static bool ring_has_room(const struct rdma_tx *tx)
+/* For n work requests more, in this post and on the queue. */
+static bool has_room(const struct post *post, uint32_t n)
 {
-	return tx->tail - tx->head < SEND_DEPTH && tx->wrs + WRS_PER_ITEM <= SEND_DEPTH;
+	const struct rdma_tx *tx = &post->c->tx;
+
+	return post->count + n <= SEND_BATCH && tx->tail - tx->head + n <= SEND_DEPTH;
 }
 
-static bool has_room(const struct post *post)
+/* The ring's entry of the work request that was added last. */
+static struct rdma_sent *last_sent(const struct post *post)
 {
-	return post->count + WRS_PER_ITEM <= SEND_BATCH && ring_has_room(&post->c->tx);
+	return &post->c->tx.ring[(post->c->tx.tail - 1) % SEND_DEPTH];
 }
 
-static struct rdma_sent *ring_add(struct post *post, struct tx_item *item)
-{
-	struct rdma_tx *tx = &post->c->tx;
-	struct rdma_sent *sent = &tx->ring[tx->tail++ % SEND_DEPTH];
-
-	memset(sent, 0, sizeof(*sent));
-	sent->item = item;
-	return sent;
-}
-
-static struct ibv_send_wr *add_wr(struct post *post, struct rdma_sent *sent,
-				  enum ibv_wr_opcode opcode, uint32_t len)
+/* bounce: the copy that it is about, if any; the ring takes it. */
+static struct ibv_send_wr *add_wr(struct post *post, enum ibv_wr_opcode opcode, const void *from,
+				  uint32_t len, uint32_t lkey, struct buf *bounce)
 {
 	struct ibv_send_wr *wr = &post->wr[post->count];
 
@@ -58,14 +51,19 @@ static struct ibv_send_wr *add_wr(struct post *post, struct rdma_sent *sent,
 	wr->wr_id = (uintptr_t)post->c | WR_SEND;
 	wr->opcode = opcode;
 	wr->sg_list = &post->sge[post->count];
-	wr->num_sge = len ? 1 : 0;
+	wr->num_sge = 1;
+	wr->sg_list->addr = (uintptr_t)from;
 	wr->sg_list->length = len;
+	wr->sg_list->lkey = lkey;
 	if (post->count)
 		wr[-1].next = wr;
 	post->count++;
-	post->c->tx.wrs++;
-	sent->wrs++;
-	sent->bytes += len;
+	post->c->tx.tail++;
+	*last_sent(post) = (struct rdma_sent){
+		.bounce = bounce,
+		.read = opcode == IBV_WR_RDMA_READ,
+		.bytes = len,
+	};
 	return wr;
 }
 
@@ -78,16 +76,19 @@ static void out_of_memory(struct rdma_conn *c)
 	rdma_conn_fail(c, "no registered memory");
 }
 
-/* A buffer that the device can read, for what it cannot read where it is. */
-static struct buf *bounce_get(struct rdma_conn *c, uint32_t len, uint32_t *lkey)
+/* Memory that the device can read, for what it cannot read where it is. NULL: there is none now; with
+ * nothing under way there will be none later, either, and the connection is going down. */
+static struct buf *bounce_get(struct post *post, uint32_t len, uint32_t *lkey)
 {
+	struct rdma_conn *c = post->c;
 	struct buf *b = buf_get(c->base.reactor, len);
 	uint32_t piece;
 
 	if (b && rdma_lkey(c->hca, b->data, len, lkey, &piece) && piece == len)
 		return b;
 	buf_put(c->base.reactor, b);
-	out_of_memory(c);
+	if (c->tx.head == c->tx.tail)
+		out_of_memory(c);
 	return NULL;
 }
 
@@ -119,44 +120,44 @@ static void build_message(uint8_t *to, const union pdu_header *h, const void *da
 		memcpy(to + HEADERS, data, len);
 }
 
-/* NULL: out of memory, the connection is going down. */
-static struct ibv_send_wr *add_send(struct post *post, struct rdma_sent *sent,
-				    const union pdu_header *h, const void *data, uint32_t len)
+/* NULL: not now, as bounce_get(). */
+static struct ibv_send_wr *add_send(struct post *post, const union pdu_header *h, const void *data,
+				    uint32_t len)
 {
 	struct rdma_conn *c = post->c;
 	uint32_t size = HEADERS + len, lkey = 0;
+	bool is_inline = size <= c->max_inline && size <= INLINE_WANTED;
+	uint8_t *text = post->text[post->count];
+	struct buf *bounce = NULL;
 	struct ibv_send_wr *wr;
-	uint8_t *text;
 
-	if (size <= c->max_inline && size <= INLINE_WANTED) {
-		text = post->text[post->count];
-	} else {
-		sent->bounce = bounce_get(c, size, &lkey);
-		if (!sent->bounce)
+	if (!is_inline) {
+		bounce = bounce_get(post, size, &lkey);
+		if (!bounce)
 			return NULL;
-		text = sent->bounce->data;
+		text = bounce->data;
 	}
 	build_message(text, h, data, len);
-	wr = add_wr(post, sent, IBV_WR_SEND, size);
-	wr->sg_list->addr = (uintptr_t)text;
-	wr->sg_list->lkey = lkey;
-	wr->send_flags = sent->bounce ? 0 : IBV_SEND_INLINE;
+	wr = add_wr(post, IBV_WR_SEND, text, size, lkey, bounce);
+	wr->send_flags = is_inline ? IBV_SEND_INLINE : 0;
 	stat_add(&c->base.pdus_out, 1);
 	return wr;
 }
 
 static bool add_pdu(struct post *post, struct tx_pdu *pdu)
 {
-	struct rdma_sent *sent = ring_add(post, container_of(&pdu->node, struct tx_item, node));
-	struct ibv_send_wr *wr = add_send(post, sent, &pdu->h, pdu->data, pdu->data_len);
+	struct ibv_send_wr *wr = add_send(post, &pdu->h, pdu->data, pdu->data_len);
 
-	if (wr && pdu_opcode(&pdu->h.bhs) == OP_SCSI_RESPONSE)
+	if (!wr)
+		return false;
+	last_sent(post)->item = container_of(&pdu->node, struct tx_item, node);
+	if (pdu_opcode(&pdu->h.bhs) == OP_SCSI_RESPONSE)
 		set_invalidate(post->c, wr, &pdu->remote);
-	return wr;
+	return true;
 }
 
-/* RFC 7145 9.2 and A6 of every initiator: no Data-In and no collapsed status, always a Response. */
-static bool add_response(struct post *post, struct rdma_sent *sent, const struct transfer *t)
+/* No Data-In and no status in it: always a SCSI Response (RFC 7145 7.3.5). */
+static bool add_response(struct post *post, const struct transfer *t)
 {
 	const struct bhs_data_in *in = &t->h.data_in;
 	union pdu_header h = { 0 };
@@ -172,7 +173,7 @@ static bool add_response(struct post *post, struct rdma_sent *sent, const struct
 	rsp->expcmdsn = in->expcmdsn;
 	rsp->maxcmdsn = in->maxcmdsn;
 	rsp->residual = in->residual;
-	wr = add_send(post, sent, &h, NULL, 0);
+	wr = add_send(post, &h, NULL, 0);
 	if (wr)
 		set_invalidate(post->c, wr, &t->remote);
 	return wr;
@@ -188,91 +189,83 @@ static bool within(const struct transfer *t, uint32_t flag)
 	return flags_edtl >> 32 & flag && (uint64_t)t->offset + t->len <= (uint32_t)flags_edtl;
 }
 
-/* Where [data, data+len) can be read by the device: in place, or in a copy (piece is 0 when there is
- * no memory for one). */
-static const uint8_t *source(struct post *post, struct rdma_sent *sent, const uint8_t *data,
-			     uint32_t len, uint32_t *lkey, uint32_t *piece)
+/* The next RDMA Write of t, from where the data is or from a copy. t->received: bytes that are
+ * posted. False: not now, as bounce_get(). */
+static bool add_write(struct post *post, struct transfer *t)
 {
 	struct rdma_conn *c = post->c;
+	const uint8_t *from = (uint8_t *)t->data + t->received;
+	uint32_t left = t->len - t->received, lkey, piece;
+	struct buf *bounce = NULL;
+	struct ibv_send_wr *wr;
 
-	if (rdma_lkey(c->hca, data, len, lkey, piece))
-		return data;
-	sent->bounce = bounce_get(c, len, lkey);
-	*piece = sent->bounce ? len : 0;
-	if (!sent->bounce)
-		return NULL;
-	memcpy(sent->bounce->data, data, len);
-	stat_add(&c->base.bytes_copied, len);
-	stat_add(&c->base.reactor->stats.bytes_copied, len);
-	return sent->bounce->data;
-}
-
-static bool add_writes(struct post *post, struct rdma_sent *sent, const struct transfer *t)
-{
-	uint64_t va = t->remote.opaque[REMOTE_READ_VA] + t->offset;
-	const uint8_t *data = t->data;
-	uint32_t left = t->len, lkey, piece;
-
-	while (left) {
-		const uint8_t *from = source(post, sent, data, left, &lkey, &piece);
-		struct ibv_send_wr *wr;
-
-		if (!from)
+	if (!rdma_lkey(c->hca, from, left, &lkey, &piece)) {
+		piece = left < BUF_MAX ? left : BUF_MAX;
+		bounce = bounce_get(post, piece, &lkey);
+		if (!bounce)
 			return false;
-		wr = add_wr(post, sent, IBV_WR_RDMA_WRITE, piece);
-		wr->sg_list->addr = (uintptr_t)from;
-		wr->sg_list->lkey = lkey;
-		wr->wr.rdma.remote_addr = va;
-		wr->wr.rdma.rkey = (uint32_t)t->remote.opaque[REMOTE_STAGS];
-		va += piece;
-		data += piece;
-		left -= piece;
+		memcpy(bounce->data, from, piece);
+		from = bounce->data;
+		stat_add(&c->base.bytes_copied, piece);
+		stat_add(&c->base.reactor->stats.bytes_copied, piece);
 	}
+	wr = add_wr(post, IBV_WR_RDMA_WRITE, from, piece, lkey, bounce);
+	wr->wr.rdma.remote_addr = t->remote.opaque[REMOTE_READ_VA] + t->offset + t->received;
+	wr->wr.rdma.rkey = (uint32_t)t->remote.opaque[REMOTE_STAGS];
+	t->received += piece;
 	return true;
 }
 
+/* False: the rest has to wait, or the connection is going down. */
 static bool add_put(struct post *post, struct transfer *t)
 {
-	struct rdma_sent *sent = ring_add(post, container_of(&t->node, struct tx_item, node));
-
 	if (t->len && !within(t, ISER_RSV)) {
 		rdma_conn_fail(post->c, "data for a buffer that was not advertised");
 		return false;
 	}
-	return add_writes(post, sent, t) && (!t->with_status || add_response(post, sent, t));
+	while (t->received < t->len) {
+		if (!has_room(post, 2) || !add_write(post, t))
+			return false;
+	}
+	if (t->with_status && (!has_room(post, 1) || !add_response(post, t)))
+		return false;
+	last_sent(post)->item = container_of(&t->node, struct tx_item, node);
+	return true;
 }
 
+/* The chunks that t's data lies in: one Read each. */
+static uint32_t chunks(const struct transfer *t)
+{
+	uintptr_t first = (uintptr_t)t->data, last = first + t->len - 1;
+
+	return (uint32_t)(last / REGION_CHUNK - first / REGION_CHUNK + 1);
+}
+
+/* All of them at once: a Read that has begun cannot be canceled. */
 static bool add_read(struct post *post, struct transfer *t)
 {
 	struct rdma_conn *c = post->c;
-	struct rdma_sent *sent = ring_add(post, container_of(&t->node, struct tx_item, node));
-	uint64_t va = t->remote.opaque[REMOTE_WRITE_VA] + t->offset;
-	uint8_t *data = t->data;
-	uint32_t left = t->len, lkey, piece;
+	uint32_t done = 0, lkey[2], piece[2], n = 0;
 
-	if (!within(t, ISER_WSV)) {
-		rdma_conn_fail(c, "data from a buffer that was not advertised");
-		return false;
-	}
-	while (left) {
-		struct ibv_send_wr *wr;
-
-		if (!rdma_lkey(c->hca, data, left, &lkey, &piece)) {
-			out_of_memory(c);
+	for (; done < t->len && n < 2; done += piece[n++]) {
+		if (!rdma_lkey(c->hca, (uint8_t *)t->data + done, t->len - done, &lkey[n],
+			       &piece[n]))
 			return false;
-		}
-		wr = add_wr(post, sent, IBV_WR_RDMA_READ, piece);
-		wr->sg_list->addr = (uintptr_t)data;
-		wr->sg_list->lkey = lkey;
-		wr->wr.rdma.remote_addr = va;
-		wr->wr.rdma.rkey = (uint32_t)(t->remote.opaque[REMOTE_STAGS] >> 32);
-		va += piece;
-		data += piece;
-		left -= piece;
 	}
-	sent->read = sent->signaled = true;
-	post->wr[post->count - 1].send_flags |= IBV_SEND_SIGNALED;
-	c->tx.reads_out += sent->wrs;
+	if (done < t->len)
+		return false;
+	done = 0;
+	for (uint32_t i = 0; i < n; done += piece[i++]) {
+		struct ibv_send_wr *wr = add_wr(post, IBV_WR_RDMA_READ, (uint8_t *)t->data + done,
+						piece[i], lkey[i], NULL);
+
+		wr->wr.rdma.remote_addr = t->remote.opaque[REMOTE_WRITE_VA] + t->offset + done;
+		wr->wr.rdma.rkey = (uint32_t)(t->remote.opaque[REMOTE_STAGS] >> 32);
+		wr->send_flags = IBV_SEND_SIGNALED;
+		last_sent(post)->signaled = true;
+		c->tx.reads_out++;
+	}
+	last_sent(post)->item = container_of(&t->node, struct tx_item, node);
 	return true;
 }
 
@@ -281,71 +274,75 @@ static bool add_read(struct post *post, struct transfer *t)
 static bool add_hello(struct post *post)
 {
 	struct rdma_conn *c = post->c;
-	struct rdma_sent *sent = ring_add(post, NULL);
 	uint32_t size = sizeof(c->tx.hello_reply), lkey = 0;
 	uint8_t *text = post->text[post->count];
-	struct ibv_send_wr *wr;
+	bool is_inline = size <= c->max_inline;
+	struct buf *bounce = NULL;
 
-	if (c->max_inline < size) {
-		sent->bounce = bounce_get(c, size, &lkey);
-		if (!sent->bounce)
+	if (!is_inline) {
+		bounce = bounce_get(post, size, &lkey);
+		if (!bounce)
 			return false;
-		text = sent->bounce->data;
+		text = bounce->data;
 	}
 	memcpy(text, &c->tx.hello_reply, size);
-	wr = add_wr(post, sent, IBV_WR_SEND, size);
-	wr->sg_list->addr = (uintptr_t)text;
-	wr->sg_list->lkey = lkey;
-	wr->send_flags = sent->bounce ? 0 : IBV_SEND_INLINE;
+	add_wr(post, IBV_WR_SEND, text, size, lkey, bounce)->send_flags =
+		is_inline ? IBV_SEND_INLINE : 0;
 	c->tx.hello_due = false;
 	return true;
 }
 
 /* A Read more than the initiator can answer would stall the whole send queue in the device. */
-static bool may_read(const struct rdma_conn *c, const struct transfer *t)
+static bool may_read(const struct rdma_conn *c, uint32_t n)
 {
-	uint32_t wrs = (uintptr_t)t->data / REGION_CHUNK ==
-				       ((uintptr_t)t->data + t->len - 1) / REGION_CHUNK
-			       ? 1
-			       : 2;
-
-	return !c->tx.reads_out || c->tx.reads_out + wrs <= c->ord;
+	return !c->tx.reads_out || c->tx.reads_out + n <= c->ord;
 }
 
-static bool add_reads(struct post *post)
+static void finish_later(struct rdma_conn *c, struct transfer *t, enum transfer_result result)
+{
+	list_del(&t->node);
+	t->result = result;
+	list_add_tail(&c->tx.finished, &t->node);
+	rdma_conn_defer(c);
+}
+
+static void add_reads(struct post *post)
 {
 	struct rdma_conn *c = post->c;
 	struct list *head = &c->tx.reads;
 
-	while (!list_empty(head) && has_room(post)) {
+	while (!list_empty(head)) {
 		struct transfer *t = list_entry(head->next, struct transfer, node);
+		uint32_t n = chunks(t);
 
-		if (!may_read(c, t))
-			break;
+		if (!within(t, ISER_WSV)) {
+			rdma_conn_fail(c, "data from a buffer that was not advertised");
+			return;
+		}
+		if (!has_room(post, n) || !may_read(c, n))
+			return;
 		list_del(&t->node);
 		if (!add_read(post, t))
-			return false;
+			finish_later(c, t, TRANSFER_NO_MEMORY);
 	}
-	return true;
 }
 
-static bool add_queue(struct post *post)
+static void add_queue(struct post *post)
 {
 	struct list *head = &post->c->tx.queue;
 
-	while (!list_empty(head) && has_room(post)) {
+	while (!list_empty(head) && has_room(post, 1)) {
 		struct tx_item *item = list_entry(head->next, struct tx_item, node);
 		bool ok;
 
-		list_del(&item->node);
 		if (item->h.bhs.opcode == OP_DATA_IN)
 			ok = add_put(post, tx_item_transfer(item));
 		else
 			ok = add_pdu(post, tx_item_pdu(item));
 		if (!ok)
-			return false;
+			return;
+		list_del(&item->node);
 	}
-	return true;
 }
 
 /* True: there may be more to post. */
@@ -357,12 +354,14 @@ static bool post_some(struct rdma_conn *c)
 
 	post.c = c;
 	post.count = 0;
-	if (c->tx.hello_due && ring_has_room(&c->tx) && !add_hello(&post))
-		return false;
-	if (!add_reads(&post) || !add_queue(&post) || !post.count)
+	if (!c->tx.hello_due || (has_room(&post, 1) && add_hello(&post))) {
+		add_reads(&post);
+		add_queue(&post);
+	}
+	if (c->state == RDMA_DEAD || !post.count)
 		return false;
 	post.wr[post.count - 1].send_flags |= IBV_SEND_SIGNALED;
-	c->tx.ring[(c->tx.tail - 1) % SEND_DEPTH].signaled = true;
+	last_sent(&post)->signaled = true;
 	err = ibv_post_send(c->qp, post.wr, &bad);
 	if (err) {
 		log_write_limited(&memory_limit, LOG_LEVEL_WARN,
@@ -371,18 +370,13 @@ static bool post_some(struct rdma_conn *c)
 		rdma_conn_fail(c, "cannot post");
 		return false;
 	}
-	return post.count + WRS_PER_ITEM > SEND_BATCH;
+	return post.count + 2 > SEND_BATCH;
 }
 
 void rdma_tx_flush(struct rdma_conn *c)
 {
 	while (post_some(c))
 		;
-}
-
-bool rdma_tx_idle(const struct rdma_conn *c)
-{
-	return c->tx.head == c->tx.tail && list_empty(&c->tx.queue);
 }
 
 /* --- Results */
@@ -399,20 +393,17 @@ static void done(struct rdma_conn *c, struct tx_item *item, enum transfer_result
 	t = tx_item_transfer(item);
 	if (item->h.bhs.opcode == OP_DATA_IN)
 		c->base.bytes_queued -= tx_item_weight(item);
-	else if (result == TRANSFER_OK)
-		t->received = t->len;
+	t->received = item->h.bhs.opcode == OP_R2T && result == TRANSFER_OK ? t->len : 0;
 	t->result = result;
 	c->base.up->transfer_done(&c->base, t);
 }
 
-/* The oldest entry of the ring has ended. */
+/* The oldest work request has ended. */
 static void pop(struct rdma_conn *c, enum transfer_result result)
 {
 	struct rdma_sent sent = c->tx.ring[c->tx.head++ % SEND_DEPTH];
 
-	c->tx.wrs -= sent.wrs;
-	if (sent.read)
-		c->tx.reads_out -= sent.wrs;
+	c->tx.reads_out -= sent.read;
 	buf_put(c->base.reactor, sent.bounce);
 	if (result == TRANSFER_OK)
 		stat_add(sent.read ? &c->base.bytes_in : &c->base.bytes_out, sent.bytes);
@@ -486,15 +477,8 @@ void rdma_send_pdu(struct conn *conn, struct tx_pdu *pdu)
 void rdma_put_data(struct conn *conn, struct transfer *t)
 {
 	t->h.bhs.opcode = OP_DATA_IN;
+	t->received = 0;
 	queue(rdma_conn_of(conn), container_of(&t->node, struct tx_item, node));
-}
-
-static void finish_later(struct rdma_conn *c, struct transfer *t, enum transfer_result result)
-{
-	list_del(&t->node);
-	t->result = result;
-	list_add_tail(&c->tx.finished, &t->node);
-	rdma_conn_defer(c);
 }
 
 void rdma_get_data(struct conn *conn, struct transfer *t)
