@@ -130,7 +130,7 @@ integration: all tests
 	@$(RUN) --name integration tests/integration $(filter $(O)/tests/integration/%,$(TESTS))
 
 guest: all
-	@$(RUN) --name guest --timeout 1500 --with ci/guest/run tests/guest
+	@$(RUN) --name guest --timeout 2400 --with ci/guest/run tests/guest
 
 test:
 	@ci/deps

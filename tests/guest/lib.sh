@@ -192,8 +192,14 @@ undo() {
 	fi
 	# shellcheck disable=SC2086 # a list of pids
 	if [ -n "${targets:-}" ]; then kill -KILL $targets; fi
+	undo_more
 	umount /etc/iscsi
 } >/dev/null 2>&1
+
+# For libraries that do more: after riserd and all sessions are gone.
+undo_more() {
+	:
+}
 
 exec 3>&2
 trap undo EXIT
