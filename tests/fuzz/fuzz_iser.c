@@ -5,7 +5,8 @@
  * connection manager do. Whatever it is: no rule of the provider is broken, the connection closes
  * once, nothing is left behind, and no status GOOD follows an RDMA operation that failed.
  *
- * Input: a byte of enum mode, then steps: a byte of enum step and its arguments.
+ * Input: a byte of enum mode, a byte of enum device, then steps: a byte of enum step and its
+ * arguments.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,11 @@ enum mode {
 	MODE_TURNS = 0x80, /* a turn after every step */
 };
 
+enum device {
+	DEVICE_SHARED = 0x01, /* receives */
+	DEVICE_FEW_KEYS = 0x02, /* does not register the RAM disk: reads are copied */
+};
+
 enum step {
 	STEP_TURN,
 	STEP_RAW, /* u16 length, bytes: a Send as it is */
@@ -43,6 +49,7 @@ enum step {
 	STEP_FAIL, /* u8 function, u8 which of its calls */
 	STEP_WITHDRAW, /* u8: which key of the initiator */
 	STEP_ALL, /* everything is carried out until nothing is left to do */
+	STEP_DEVICE, /* u8 event of its own, 0: none; and what it has to say is heard */
 	STEPS,
 };
 
@@ -170,9 +177,14 @@ static void start_target(void)
 	require(!server_create(&cfg, &run.server), "server_create");
 }
 
-static void start_device(uint8_t mode)
+static void start_device(uint8_t mode, uint8_t device)
 {
+	uint8_t *disk = bs_borrow(run.bs, 0, DISK_SIZE);
+
 	mock_begin();
+	setenv("RISER_RDMA_SRQ", device & DEVICE_SHARED ? "on" : "off", 1);
+	if (device & DEVICE_FEW_KEYS)
+		mock_forbid(disk, DISK_SIZE);
 	mock.attr.max_cqe = CQ_PER_CONN;
 	mock.hold_flush = mode & MODE_HOLD;
 	if (mode & MODE_NO_INLINE)
@@ -184,7 +196,7 @@ static void start_device(uint8_t mode)
 		mock.device.transport_type = IBV_TRANSPORT_IWARP;
 }
 
-static void start(uint8_t mode)
+static void start(uint8_t mode, uint8_t device)
 {
 	static struct conn_up up;
 	struct rdma_request request = { .responder_resources = 1, .send_w_inv = true };
@@ -197,7 +209,7 @@ static void start(uint8_t mode)
 	run.cmdsn = FIRST_CMDSN;
 	run.itt = run.regions = 0;
 	run.failed = false;
-	start_device(mode);
+	start_device(mode, device);
 	start_target();
 	request.ord = mode & MODE_DEPTH_1 ? 1 : 4;
 	run.id = mock_id_new();
@@ -222,6 +234,8 @@ static void finish(void)
 	for (int i = 0; i < 20; i++) {
 		if (mock_qp_latest())
 			mock_qp_error(mock_qp_latest());
+		/* No flushed receive says so when they are shared. */
+		cm_event(RDMA_CM_EVENT_DISCONNECTED);
 		turn();
 		reactor_advance(reactor, NSEC_PER_SEC);
 	}
@@ -437,6 +451,21 @@ static void fail_call(struct input *in)
 	mock_fail(function, take_u8(in));
 }
 
+/* A virtual reactor does not poll the device. */
+static void device_event(uint8_t which)
+{
+	struct rdma_cq *cq = run.conn ? rdma_conn_of(run.conn)->cq : NULL;
+
+	if (!cq)
+		return;
+	if (which & 1)
+		mock_async_cq(cq->cq);
+	if (which & 2)
+		mock_async(which & 4 ? IBV_EVENT_PORT_ERR : IBV_EVENT_DEVICE_FATAL, NULL);
+	cq->device.done(&cq->device, 1, IORING_CQE_F_MORE);
+	cq->watching = false;
+}
+
 static void withdraw(uint8_t which)
 {
 	struct mock_region *region = mock.regions;
@@ -468,6 +497,7 @@ static void step(struct input *in)
 	case STEP_FAIL: fail_call(in); break;
 	case STEP_WITHDRAW: withdraw(take_u8(in)); break;
 	case STEP_ALL: carry_out_all(); break;
+	case STEP_DEVICE: device_event(take_u8(in)); break;
 	}
 }
 
@@ -491,9 +521,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
-	uint8_t mode = take_u8(&in);
+	uint8_t mode = take_u8(&in), device = take_u8(&in);
 
-	start(mode);
+	start(mode, device);
 	if (mode & MODE_LOGGED_IN) {
 		login();
 		carry_out_all();

@@ -92,6 +92,11 @@ struct ibv_mr *mock_ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int
 
 	if (mock_fails("ibv_reg_mr", ENOMEM))
 		return NULL;
+	if ((uintptr_t)addr < mock.forbidden_end && (uintptr_t)addr + length > mock.forbidden) {
+		mock.refused++;
+		errno = ENOMEM;
+		return NULL;
+	}
 	mr = mock_zalloc(sizeof(*mr));
 	mr->ibv = (struct ibv_mr){
 		.context = pd->context,
@@ -106,6 +111,12 @@ struct ibv_mr *mock_ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int
 	list_add_tail(&mock.mr_list, &mr->node);
 	mock.mrs++;
 	return &mr->ibv;
+}
+
+void mock_forbid(const void *p, size_t len)
+{
+	mock.forbidden = (uintptr_t)p;
+	mock.forbidden_end = (uintptr_t)p + len;
 }
 
 int mock_ibv_dereg_mr(struct ibv_mr *ibv)
@@ -237,6 +248,7 @@ int mock_ibv_destroy_cq(struct ibv_cq *ibv)
 	if (cq->unacked)
 		mock_broken("a completion queue goes with %u events not acknowledged: blocks",
 			    cq->unacked);
+	mock_async_drop(NULL, ibv);
 	list_del(&cq->node);
 	if (ibv->channel)
 		container_of(ibv->channel, struct comp_channel, ibv)->cqs--;
@@ -324,15 +336,49 @@ void mock_ibv_ack_cq_events(struct ibv_cq *cq, unsigned int n)
 
 /* --- The device */
 
-void mock_async(enum ibv_event_type type, struct mock_qp *qp)
+static struct async *async_add(enum ibv_event_type type)
 {
 	struct async *a = mock_zalloc(sizeof(*a));
 
 	a->event.event_type = type;
-	if (qp)
-		a->event.element.qp = &qp->ibv;
 	list_add_tail(&mock.async, &a->node);
 	mock_fd_ring(mock.context.async_fd);
+	return a;
+}
+
+void mock_async(enum ibv_event_type type, struct mock_qp *qp)
+{
+	struct async *a = async_add(type);
+
+	if (qp)
+		a->event.element.qp = &qp->ibv;
+}
+
+void mock_async_cq(struct ibv_cq *cq)
+{
+	async_add(IBV_EVENT_CQ_ERR)->event.element.cq = cq;
+}
+
+static bool is_about(const struct ibv_async_event *ev, const struct ibv_qp *qp,
+		     const struct ibv_cq *cq)
+{
+	if (ev->event_type == IBV_EVENT_CQ_ERR)
+		return cq && ev->element.cq == cq;
+	return qp && ev->element.qp == qp;
+}
+
+void mock_async_drop(const struct ibv_qp *qp, const struct ibv_cq *cq)
+{
+	struct list *node, *tmp;
+
+	if (mock.async_unacked)
+		mock_broken("something is destroyed with an event not acknowledged: blocks");
+	list_for_each_safe(node, tmp, &mock.async) {
+		if (!is_about(&list_entry(node, struct async, node)->event, qp, cq))
+			continue;
+		list_del(node);
+		free(list_entry(node, struct async, node));
+	}
 }
 
 int mock_ibv_get_async_event(struct ibv_context *context, struct ibv_async_event *event)
@@ -346,6 +392,7 @@ int mock_ibv_get_async_event(struct ibv_context *context, struct ibv_async_event
 	if (list_empty(&mock.async))
 		mock_fd_clear(context->async_fd);
 	*event = list_entry(node, struct async, node)->event;
+	mock.async_unacked++;
 	free(list_entry(node, struct async, node));
 	return 0;
 }
@@ -353,6 +400,7 @@ int mock_ibv_get_async_event(struct ibv_context *context, struct ibv_async_event
 void mock_ibv_ack_async_event(struct ibv_async_event *event)
 {
 	(void)event;
+	mock.async_unacked--;
 }
 
 int mock_ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)

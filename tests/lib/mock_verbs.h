@@ -24,6 +24,7 @@ struct mock_region {
 	uint64_t va;
 	uint32_t len, rkey;
 	bool dead; /* invalidated or withdrawn: any access is an error */
+	bool sink; /* what is written to it is dropped: for more than there is memory */
 	unsigned int touched; /* RDMA operations that got through */
 	uint8_t *bytes;
 };
@@ -93,6 +94,10 @@ struct mock {
 	/* A queue pair in error keeps its work requests until mock_flush_send() and mock_flush_recv(),
 	 * and those that are posted to it as well. Otherwise everything is flushed at once. */
 	bool hold_flush;
+	/* Memory that the device does not register (mock_forbid()), and how often it was asked to. */
+	uintptr_t forbidden, forbidden_end;
+	unsigned int refused;
+	uint32_t posted_before_failure; /* receives, by a post of them that fails */
 	bool flush_on_destroy; /* what a queue pair still holds is flushed while it is destroyed */
 	struct ibv_device device;
 	struct ibv_context context;
@@ -107,7 +112,10 @@ struct mock {
 	/* What is there. */
 	unsigned int pds, mrs, cqs, srqs, comp_channels, channels, qps, ids;
 	struct list qp_list, mr_list, id_list; /* struct mock_qp, mock_mr, mock_id */
-	struct list async; /* struct mock_async */
+	struct list async; /* events of the device that nobody has got */
+	unsigned int async_unacked;
+	uint8_t reject[MOCK_PRIVATE]; /* private data of the last rdma_reject() */
+	uint8_t reject_len;
 	struct mock_region *regions;
 	uint32_t keys;
 	char failure[256];
@@ -178,7 +186,11 @@ struct rdma_cm_id *mock_listening(void);
 void mock_event(struct rdma_cm_id *id, enum rdma_cm_event_type type, int status);
 /* The id was not destroyed. */
 bool mock_id_alive(const struct rdma_cm_id *id);
-/* An asynchronous event of the device. */
+/* An asynchronous event of the device; qp is NULL unless it is about one. */
 void mock_async(enum ibv_event_type type, struct mock_qp *qp);
+/* IBV_EVENT_CQ_ERR. Events of what is destroyed before they were got are dropped. */
+void mock_async_cq(struct ibv_cq *cq);
+/* ibv_reg_mr() of any of these bytes fails; none: len is 0. */
+void mock_forbid(const void *p, size_t len);
 
 #endif

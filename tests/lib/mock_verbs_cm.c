@@ -446,7 +446,12 @@ int mock_rdma_accept(struct rdma_cm_id *id, struct rdma_conn_param *param)
 
 int mock_rdma_reject(struct rdma_cm_id *id, const void *data, uint8_t len)
 {
-	(void)id, (void)data, (void)len;
+	(void)id;
+	if (len > MOCK_PRIVATE)
+		mock_broken("%u bytes of private data", len);
+	mock.reject_len = len < MOCK_PRIVATE ? len : MOCK_PRIVATE;
+	if (data && len)
+		memcpy(mock.reject, data, mock.reject_len);
 	mock.rejects++;
 	return mock_fails("rdma_reject", EINVAL) ? -1 : 0;
 }

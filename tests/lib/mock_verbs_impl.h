@@ -45,6 +45,8 @@ static inline struct mock_cq *mock_cq_of(struct ibv_cq *cq)
 	return container_of(cq, struct mock_cq, ibv);
 }
 
+/* Drops the events about a queue pair or a completion queue that goes. */
+void mock_async_drop(const struct ibv_qp *qp, const struct ibv_cq *cq);
 void mock_broken(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Counts a call of the function; true: it shall fail, with errno. */
 bool mock_fails(const char *function, int err);

@@ -71,6 +71,7 @@ void mock_qp_destroy(struct ibv_qp *ibv)
 		mock_flush_recv(qp, UINT32_MAX);
 		mock_flush_send(qp, UINT32_MAX);
 	}
+	mock_async_drop(ibv, NULL);
 	forget_qp(mock_cq_of(ibv->send_cq), qp);
 	forget_qp(mock_cq_of(ibv->recv_cq), qp);
 	if (ibv->srq)
@@ -267,7 +268,9 @@ static enum ibv_wc_status access_remote(const struct mock_wr *w)
 	    w->remote_addr - region->va > region->len ||
 	    w->len > region->len - (w->remote_addr - region->va))
 		return IBV_WC_REM_ACCESS_ERR;
-	move_local(w, region->bytes + (w->remote_addr - region->va), w->opcode == IBV_WR_RDMA_READ);
+	if (!region->sink)
+		move_local(w, region->bytes + (w->remote_addr - region->va),
+			   w->opcode == IBV_WR_RDMA_READ);
 	region->touched++;
 	return IBV_WC_SUCCESS;
 }
@@ -354,6 +357,7 @@ int mock_post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr, struct ibv_recv_w
 {
 	struct mock_qp *qp = mock_qp_of(ibv);
 	int err = mock_fails("ibv_post_recv", ENOMEM) ? ENOMEM : 0;
+	uint32_t before = mock.posted_before_failure;
 
 	if (ibv->srq)
 		mock_broken("a receive is posted to a queue pair that shares its queue");
@@ -363,8 +367,9 @@ int mock_post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr, struct ibv_recv_w
 		if (qp->rq_tail - qp->rq_freed == qp->cap.max_recv_wr) {
 			mock_broken("more than %u receives posted", qp->cap.max_recv_wr);
 			err = ENOMEM;
+			before = 0;
 		}
-		if (err || !keep_receive(rr, wr, qp->cap.max_recv_sge)) {
+		if ((err && !before--) || !keep_receive(rr, wr, qp->cap.max_recv_sge)) {
 			*bad = wr;
 			return err ? err : EINVAL;
 		}
@@ -411,13 +416,16 @@ int mock_post_srq_recv(struct ibv_srq *ibv, struct ibv_recv_wr *wr, struct ibv_r
 {
 	struct mock_srq *srq = srq_of(ibv);
 	int err = mock_fails("ibv_post_srq_recv", ENOMEM) ? ENOMEM : 0;
+	uint32_t before = mock.posted_before_failure;
 
 	for (; wr; wr = wr->next) {
 		if (srq->tail - srq->head == srq->size) {
 			mock_broken("more than %u shared receives posted", srq->size);
 			err = ENOMEM;
+			before = 0;
 		}
-		if (err || !keep_receive(&srq->ring[srq->tail % srq->size], wr, MOCK_SGE)) {
+		if ((err && !before--) ||
+		    !keep_receive(&srq->ring[srq->tail % srq->size], wr, MOCK_SGE)) {
 			*bad = wr;
 			return err ? err : EINVAL;
 		}

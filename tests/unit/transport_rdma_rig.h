@@ -90,6 +90,20 @@ static inline void iser_closed(struct conn *conn)
 	rig_closed(conn);
 }
 
+/* Of all transports only this one has this result. */
+static inline void iser_done(struct conn *conn, struct transfer *t)
+{
+	struct rig *rig = conn->user;
+
+	if (t->result != TRANSFER_NO_MEMORY) {
+		rig_transfer_done(conn, t);
+		return;
+	}
+	rig_note(rig, "done %x no memory %u\n", be32_get(t->h.bhs.itt), t->received);
+	if (rig->on_done)
+		rig->on_done(rig, t);
+}
+
 /* What the connection manager has said reaches its connection. */
 static inline void iser_events(struct iser *in)
 {
@@ -141,6 +155,7 @@ static inline void iser_arrive(struct iser *in, const struct rdma_request *reque
 
 	up = rig_up;
 	up.closed = iser_closed;
+	up.transfer_done = iser_done;
 	in->id = mock_id_new();
 	in->shard = rdma_shard_get(in->rig->r);
 	if (!in->shard || rdma_lib.rdma_migrate_id(in->id, in->shard->channel))
@@ -180,6 +195,33 @@ static inline struct iser *iser_create(void)
 	struct conn_params params = iser_params();
 
 	return iser_with(&request, &params);
+}
+
+/* One more connection beside those that are there, logged in: iser is now about this one. */
+static inline struct conn *iser_another(struct iser *in, const struct conn_params *params)
+{
+	struct rdma_request request = iser_request();
+
+	rdma_shard_put(in->shard);
+	iser_arrive(in, &request);
+	iser_establish(in);
+	conn_apply_keys(in->rig->conn, params);
+	iser_turn(in);
+	return in->rig->conn;
+}
+
+/* Closes all of them. */
+static inline void iser_close_all(struct iser *in)
+{
+	struct list *node;
+
+	list_for_each(node, &mock.qp_list) {
+		struct mock_qp *qp = list_entry(node, struct mock_qp, node);
+
+		conn_close(&((struct rdma_conn *)qp->ibv.qp_context)->base, false);
+	}
+	reactor_advance(in->rig->r, 2 * DRAIN_SECONDS * NSEC_PER_SEC);
+	CU_ASSERT_EQUAL(mock.qps, 0);
 }
 
 /* Closes what is open; everything must have come back, and no rule been broken. */

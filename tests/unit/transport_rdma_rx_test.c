@@ -192,24 +192,48 @@ static void commands_that_need_no_tag(void)
 	iser_destroy(in);
 }
 
-/* Extended CDB and data in one message. */
-static void an_ahs_stands_before_the_data(void)
+/* Extended CDB and data in one message: however long either is, the data begins where its buffer
+ * does, and the buffer is good for the next message. */
+static void check_ahs(uint32_t ahs_len, uint32_t len)
 {
 	struct iser *in = iser_create();
 	union pdu_header h = { .scsi_command = { .opcode = OP_SCSI_COMMAND,
 						 .flags = CMD_FINAL | CMD_WRITE,
-						 .edtl = be32_of(512) } };
-	uint8_t ahs[20], data[512];
+						 .edtl = be32_of(len) } };
+	static uint8_t ahs[AHS_MAX], data[RECV_DATA];
 	char want[128];
 
 	rig_pattern(ahs, sizeof(ahs), 1);
-	rig_pattern(data, sizeof(data), 2);
-	message_pdu(&m, &h, ahs, sizeof(ahs), data, sizeof(data));
-	iser_send(in, &m);
-	snprintf(want, sizeof(want), "pdu 01 itt 0 ahs 20 %x data 512 %x buf\n", rig_sum(ahs, 20),
-		 rig_sum(data, 512));
+	rig_pattern(data, sizeof(data), len);
+	message_pdu(&m, &h, ahs, ahs_len, data, len);
+	in->take = true;
+	CU_ASSERT_EQUAL(iser_send(in, &m), MOCK_DELIVERED);
+	snprintf(want, sizeof(want), "pdu 01 itt 0 ahs %u %x data %u %x buf\n", ahs_len,
+		 rig_sum(ahs, ahs_len), len, rig_sum(data, len));
 	CU_ASSERT_STRING_EQUAL(rig_log(in->rig), want);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(in->taken);
+	CU_ASSERT_PTR_EQUAL(in->data, in->taken->data);
+	in->take = false;
+	/* Once round: the next of the same receive lands elsewhere and whole. */
+	for (uint32_t i = mock_recv_count(in->qp); i; i--) {
+		(void)rig_log(in->rig);
+		CU_ASSERT_EQUAL(iser_send(in, &m), MOCK_DELIVERED);
+		CU_ASSERT_STRING_EQUAL(in->rig->log, want);
+	}
+	CU_ASSERT(!memcmp(in->taken->data, data, len));
 	iser_destroy(in);
+}
+
+static void an_ahs_stands_before_the_data(void)
+{
+	static const uint32_t lengths[] = { 1, 512, 8127, 8128, 8129, 8172, 8173, 8191, 8192 };
+
+	for (uint32_t ahs_len = 4; ahs_len <= AHS_MAX; ahs_len += 4)
+		check_ahs(ahs_len, RECV_DATA);
+	for (size_t i = 0; i < array_size(lengths); i++) {
+		check_ahs(20, lengths[i]);
+		check_ahs(AHS_MAX, lengths[i]);
+	}
 }
 
 static void an_ahs_alone(void)
@@ -288,6 +312,94 @@ static void immediate_data_is_dropped_without_memory(void)
 	iser_destroy(in);
 }
 
+/* --- Room for what comes unasked */
+
+static uint32_t room; /* of the last command's buffer */
+
+static void look_at_room(struct rig *rig, struct pdu *pdu)
+{
+	room = pdu->buf ? pdu->buf->size : 0;
+	iser_pdu(rig, pdu);
+}
+
+static struct iser *with_first_burst(uint32_t first_burst)
+{
+	struct rdma_request request = iser_request();
+	struct conn_params params = iser_params();
+	struct iser *in;
+
+	params.first_burst = first_burst;
+	params.max_burst = 1 << 20;
+	in = iser_with(&request, &params);
+	in->rig->on_pdu = look_at_room;
+	return in;
+}
+
+/* FirstBurstLength was never spoken of, and Data-Outs follow. */
+static void room_for_the_first_burst(void)
+{
+	static const struct {
+		uint32_t first_burst, edtl, immediate, room;
+	} cases[] = {
+		{ 65536, 131072, 8192, 65536 }, { 65536, 131072, 1, 65536 },
+		{ 65536, 32768, 8192, 32768 },	{ 65536, 8192, 512, 8192 },
+		{ 8192, 131072, 8192, 8192 },	{ 1 << 20, 1 << 20, 4096, FIRST_ROOM },
+	};
+
+	for (size_t i = 0; i < array_size(cases); i++) {
+		struct iser *in = with_first_burst(cases[i].first_burst);
+		struct mock_region *region = mock_region_add(0x7f0000100000, cases[i].edtl);
+		char want[64];
+
+		message_command(&m, 5, CMD_WRITE, cases[i].edtl, cases[i].immediate);
+		message_writes(&m, region, cases[i].first_burst);
+		snprintf(want, sizeof(want), "pdu 01 itt 5 data %u %x buf\n", cases[i].immediate,
+			 rig_sum(m.rest, cases[i].immediate));
+		iser_send(in, &m);
+		CU_ASSERT_STRING_EQUAL(rig_log(in->rig), want);
+		CU_ASSERT(room >= cases[i].room);
+		iser_destroy(in);
+	}
+}
+
+/* There is memory for the receive and none for the burst. */
+static void no_room_for_the_first_burst(void)
+{
+	struct iser *in = with_first_burst(65536);
+	struct mock_region *region = mock_region_add(0x7f0000100000, 131072);
+	struct buf *spare = iser_buf(in, RECV_DATA), *hoard = iser_hoard(in);
+	uint32_t posted = mock_recv_count(in->qp);
+
+	iser_buf_put(in, spare);
+	message_command(&m, 5, CMD_WRITE, 131072, 8192);
+	message_writes(&m, region, 65536);
+	iser_send(in, &m);
+	CU_ASSERT_STRING_EQUAL(rig_log(in->rig), "pdu 01 itt 5 data 8192 dropped\n");
+	CU_ASSERT_EQUAL(mock_recv_count(in->qp), posted);
+	iser_hoard_put(in, hoard);
+	iser_send(in, &m);
+	CU_ASSERT_PTR_NOT_NULL(strstr(rig_log(in->rig), " buf\n"));
+	CU_ASSERT(room >= 65536);
+	iser_destroy(in);
+}
+
+/* --- What iSER has no use for */
+
+static void a_snack_closes(void)
+{
+	struct iser *in = iser_create();
+
+	message_plain(&m, OP_SNACK, 7, 0);
+	iser_send(in, &m);
+	CU_ASSERT_EQUAL(in->closed, 0); /* what the session says goes out first */
+	message_plain(&m, OP_NOP_OUT, 8, 0);
+	mock_deliver(in->qp, &m.ih, m.len);
+	reactor_advance(in->rig->r, FLUSH_SECONDS * NSEC_PER_SEC);
+	CU_ASSERT_EQUAL(in->closed, 1);
+	CU_ASSERT_STRING_EQUAL(rig_log(in->rig), "error 04 opcode 10 fatal\nclosed\n");
+	iser_destroy(in);
+}
+
 /* --- Before full feature phase */
 
 static void a_login_that_comes_early_waits(void)
@@ -322,68 +434,6 @@ static void few_receives_before_the_login(void)
 	CU_ASSERT(mock_recv_count(in->qp) >= ISER_WINDOW + UNEXPECTED_MAX);
 	CU_ASSERT_EQUAL(in->rig->conn->max_full_feature_data, FULL_FEATURE_DATA);
 	iser_destroy(in);
-}
-
-static void send_hello(struct iser *in, uint8_t versions, uint16_t ird)
-{
-	struct iser_hello hello = { .flags = ISER_HELLO, .versions = versions };
-
-	hello.ird = be16_of(ird);
-	mock_deliver(in->qp, &hello, sizeof(hello));
-	iser_settle(in);
-}
-
-static void a_hello_is_answered(void)
-{
-	struct iser *in = iser_begin();
-	struct rdma_request request = iser_request();
-	const struct iser_hello_reply *reply;
-	struct mock_message *msg;
-
-	iser_arrive(in, &request);
-	iser_establish(in);
-	send_hello(in, ISER_VERSION << 4 | ISER_VERSION, 2);
-	msg = mock_message_take(in->qp);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(msg);
-	CU_ASSERT_EQUAL_FATAL(msg->len, sizeof(*reply));
-	reply = (const void *)msg->bytes;
-	CU_ASSERT_EQUAL(reply->flags, ISER_HELLO_REPLY);
-	CU_ASSERT_EQUAL(reply->versions, ISER_VERSION << 4 | ISER_VERSION);
-	CU_ASSERT_EQUAL(be16_get(reply->ord), 2);
-	CU_ASSERT_STRING_EQUAL(rig_log(in->rig), ""); /* not a PDU */
-	free(msg);
-	message_plain(&m, OP_LOGIN_REQUEST, 3, 0);
-	iser_send(in, &m);
-	CU_ASSERT_STRING_EQUAL(rig_log(in->rig), "pdu 03 itt 3\n");
-	iser_destroy(in);
-}
-
-static void a_hello_in_an_unknown_version_is_rejected(void)
-{
-	struct iser *in = iser_begin();
-	struct rdma_request request = iser_request();
-	struct mock_message *msg;
-
-	iser_arrive(in, &request);
-	iser_establish(in);
-	send_hello(in, 0xf << 4 | 0xf, 2);
-	msg = mock_message_take(in->qp);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(msg);
-	CU_ASSERT_EQUAL(msg->bytes[0], ISER_HELLO_REPLY | ISER_HELLO_REPLY_REJECT);
-	free(msg);
-	iser_destroy(in);
-}
-
-static void a_second_hello_closes(void)
-{
-	struct iser *in = iser_begin();
-	struct rdma_request request = iser_request();
-
-	iser_arrive(in, &request);
-	iser_establish(in);
-	send_hello(in, ISER_VERSION << 4 | ISER_VERSION, 2);
-	send_hello(in, ISER_VERSION << 4 | ISER_VERSION, 2);
-	check_dropped(in);
 }
 
 /* --- Receives */
@@ -421,7 +471,7 @@ UNIT_MAIN(TEST(a_pdu_goes_up), TEST(data_goes_up_with_and_without_padding),
 	  TEST(commands_that_need_no_tag), TEST(an_ahs_stands_before_the_data), TEST(an_ahs_alone),
 	  TEST(immediate_data_stays_where_it_landed),
 	  TEST(immediate_data_that_nobody_keeps_goes_back),
-	  TEST(immediate_data_is_dropped_without_memory), TEST(a_login_that_comes_early_waits),
-	  TEST(few_receives_before_the_login), TEST(a_hello_is_answered),
-	  TEST(a_hello_in_an_unknown_version_is_rejected), TEST(a_second_hello_closes),
+	  TEST(immediate_data_is_dropped_without_memory), TEST(room_for_the_first_burst),
+	  TEST(no_room_for_the_first_burst), TEST(a_snack_closes),
+	  TEST(a_login_that_comes_early_waits), TEST(few_receives_before_the_login),
 	  TEST(a_burst_is_taken_in_order));
