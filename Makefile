@@ -155,7 +155,9 @@ run-fuzz_%: $(O)/tests/fuzz/fuzz_%
 		echo "fuzz: $*: a finding, kept in $(O)/findings/$*-*"; exit 1; }
 	@grep executed_units $(O)/corpus/$*.log
 
-bench: all
+bench:
+	@ci/deps build guest bench
+	@$(BUILD) all
 	@BUILD=$(abspath $(O)) SRC=$(CURDIR) RISERD=$(abspath $(O))/riserd \
 		RISER_BENCH=$(abspath $(O))/riser-bench tools/riser-bench/run
 
