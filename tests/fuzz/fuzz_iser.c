@@ -451,7 +451,7 @@ static void fail_call(struct input *in)
 	mock_fail(function, take_u8(in));
 }
 
-/* A virtual reactor does not poll the device. */
+/* A virtual reactor neither polls the device nor prepares for sleep. */
 static void device_event(uint8_t which)
 {
 	struct rdma_cq *cq = run.conn ? rdma_conn_of(run.conn)->cq : NULL;
@@ -464,6 +464,7 @@ static void device_event(uint8_t which)
 		mock_async(which & 4 ? IBV_EVENT_PORT_ERR : IBV_EVENT_DEVICE_FATAL, NULL);
 	cq->device.done(&cq->device, 1, IORING_CQE_F_MORE);
 	cq->watching = false;
+	cq->poller.arm(&cq->poller);
 }
 
 static void withdraw(uint8_t which)

@@ -280,6 +280,7 @@ static void check_no_memory(uint32_t offset, uint32_t forbidden_chunk)
 	iser_settle(in);
 	CU_ASSERT_STRING_EQUAL(rig_log(in->rig), "pdu 01 itt 5\ndone 5 no memory 0\n");
 	CU_ASSERT_EQUAL(t->result, TRANSFER_NO_MEMORY);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(in->rig->conn);
 	CU_ASSERT_EQUAL(region->touched, 0);
 	CU_ASSERT_EQUAL(in->qp->reads_most, 0);
 	/* Not before a second has passed, whatever has changed. */

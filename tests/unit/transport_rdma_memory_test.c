@@ -76,7 +76,7 @@ static void without_even_a_few_it_closes(void)
 	hoard = iser_hoard(in);
 	conn_apply_keys(in->rig->conn, &params);
 	reactor_advance(in->rig->r, NSEC_PER_SEC);
-	CU_ASSERT_EQUAL(in->closed, 1);
+	CU_ASSERT_EQUAL_FATAL(in->closed, 1);
 	CU_ASSERT_STRING_EQUAL(rig_log(in->rig), "closed\n");
 	iser_hoard_put(in, hoard);
 	/* A discovery session needs fewer. */

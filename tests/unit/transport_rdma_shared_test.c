@@ -248,6 +248,29 @@ static void a_post_that_fails_half_way(void)
 	}
 }
 
+/* A queue of its own that the device does not take receives for any more: the connection ends, and
+ * with it those that were posted and those that were not. */
+static void a_post_on_its_own_queue_that_fails_half_way(void)
+{
+	for (uint32_t taken = 0; taken < 12; taken += 4) {
+		struct rdma_request request = iser_request();
+		struct conn_params params = iser_params();
+		struct iser *in;
+
+		setenv("RISER_RDMA_SRQ", "off", 1);
+		in = iser_with(&request, &params);
+		CU_ASSERT_EQUAL(mock.srqs, 0);
+		CU_ASSERT_EQUAL(flood(in->qp, 12), 12);
+		mock.posted_before_failure = taken;
+		mock_fail("ibv_post_recv", 1);
+		reactor_advance(in->rig->r, 2 * NSEC_PER_SEC);
+		CU_ASSERT_EQUAL(in->closed, 1);
+		CU_ASSERT_EQUAL(mock.busy_destroyed, 0);
+		iser_destroy(in);
+	}
+}
+
 UNIT_MAIN(TEST(a_pdu_reaches_its_connection), TEST(receives_come_back), TEST(a_short_send_closes),
 	  TEST(the_last_receive), TEST(a_flooder_is_closed), TEST(parked_receives_count),
-	  TEST(receives_of_a_connection_that_never_was), TEST(a_post_that_fails_half_way));
+	  TEST(receives_of_a_connection_that_never_was), TEST(a_post_that_fails_half_way),
+	  TEST(a_post_on_its_own_queue_that_fails_half_way));

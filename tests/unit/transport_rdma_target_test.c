@@ -339,6 +339,25 @@ static void a_small_write_without_a_key(void)
 	leave(&f);
 }
 
+/* The device does not take the RAM disk's memory: what is read is copied once, as it is. */
+static void a_disk_that_cannot_be_registered(void)
+{
+	struct fabric f;
+	struct mock_region *from, *to;
+
+	login(&f, "ram:8M");
+	mock_forbid(bs_borrow(f.rig.bs, 0, 8 << 20), 8 << 20);
+	from = region_with(4 << 20, 3);
+	to = region_with(4 << 20, 0);
+	CU_ASSERT_EQUAL(status_of(&f, command(&f, 0x2a, 8, 8192, from, NULL, 0)), 0);
+	CU_ASSERT_EQUAL(atomic_load(&conn->bytes_copied), 0);
+	CU_ASSERT_EQUAL(status_of(&f, command(&f, 0x28, 8, 8192, to, NULL, 0)), 0);
+	CU_ASSERT(!memcmp(from->bytes, to->bytes, 4 << 20));
+	CU_ASSERT_EQUAL(atomic_load(&conn->bytes_copied), 4 << 20);
+	CU_ASSERT(mock.refused > 0);
+	leave(&f);
+}
+
 /* A whole window at once: one post for all that was answered in a turn. */
 static void a_window_of_reads(void)
 {
@@ -545,7 +564,7 @@ static void the_device_goes_with_commands_under_way(void)
 UNIT_MAIN(TEST(the_extensions_are_negotiated),
 	  TEST(a_normal_session_without_the_extensions_is_refused), TEST(what_is_written_is_read),
 	  TEST(immediate_data_and_the_rest), TEST(a_small_write_without_a_key),
-	  TEST(a_window_of_reads), TEST(sense_fits), TEST(a_bad_key_is_never_good),
-	  TEST(abort_task_waits_for_the_read), TEST(lun_reset_waits_for_the_read),
-	  TEST(no_response_outruns_a_read_that_hangs), TEST(an_abort_posts_no_more_reads),
-	  TEST(the_device_goes_with_commands_under_way));
+	  TEST(a_disk_that_cannot_be_registered), TEST(a_window_of_reads), TEST(sense_fits),
+	  TEST(a_bad_key_is_never_good), TEST(abort_task_waits_for_the_read),
+	  TEST(lun_reset_waits_for_the_read), TEST(no_response_outruns_a_read_that_hangs),
+	  TEST(an_abort_posts_no_more_reads), TEST(the_device_goes_with_commands_under_way));
