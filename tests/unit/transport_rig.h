@@ -134,6 +134,7 @@ static inline void rig_transfer_done(struct conn *conn, struct transfer *t)
 		[TRANSFER_DIGEST] = "digest",
 		[TRANSFER_UNEXPECTED] = "unexpected",
 		[TRANSFER_SHORT] = "short",
+		[TRANSFER_NO_MEMORY] = "no memory",
 		[TRANSFER_CANCELED] = "canceled",
 	};
 	struct rig *rig = conn->user;

@@ -325,13 +325,24 @@ static bool put_into_error(struct rdma_conn *c)
 	return !rdma_lib.ibv_modify_qp(c->qp, &attr, IBV_QP_STATE) || hung_up;
 }
 
+/* A device that is gone while its work is drained gives little back. */
+static void hurry(struct rdma_conn *c)
+{
+	if (c->hurried || !timer_armed(&c->timer) || !(c->hca->lost || c->cq->broken))
+		return;
+	c->hurried = true;
+	timer_arm(c->base.reactor, &c->timer, DRAIN_LOST_MS * NSEC_PER_MSEC);
+}
+
 void rdma_conn_fail(struct rdma_conn *c, const char *why)
 {
 	uint64_t drain = DRAIN_SECONDS * NSEC_PER_SEC;
 	bool marked;
 
-	if (c->state == RDMA_DEAD)
+	if (c->state == RDMA_DEAD) {
+		hurry(c);
 		return;
+	}
 	log_debug("%s: %s", c->base.peer_name, why);
 	c->state = RDMA_DEAD;
 	c->base.closing = true;
@@ -341,6 +352,7 @@ void rdma_conn_fail(struct rdma_conn *c, const char *why)
 		drain = NSEC_PER_MSEC;
 	else if (c->hca->lost || c->cq->broken)
 		drain = DRAIN_LOST_MS * NSEC_PER_MSEC;
+	rdma_tx_stop_waiting(c);
 	timer_arm(c->base.reactor, &c->timer, drain);
 	rdma_conn_defer(c);
 }

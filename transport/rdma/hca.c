@@ -295,6 +295,7 @@ static bool poll_batches(struct rdma_cq *cq, unsigned int batches)
 		any = true;
 		rdma_completions(wcs, n);
 	}
+	cq->emptied += n < CQ_BATCH;
 	return any;
 }
 
@@ -314,11 +315,6 @@ void rdma_cq_drain(struct rdma_cq *cq)
 	cq_poll(cq, UINT32_MAX);
 }
 
-static bool poll_queue(struct poller *p)
-{
-	return cq_poll(container_of(p, struct rdma_cq, poller), POLL_BATCHES);
-}
-
 /* No completion will come any more: what the connections have under way ends with them. */
 static void fail_all(struct rdma_cq *cq)
 {
@@ -327,6 +323,38 @@ static void fail_all(struct rdma_cq *cq)
 	list_for_each(node, &cq->conns)
 		rdma_conn_fail(list_entry(node, struct rdma_conn, same_cq),
 			       "the device or its completion queue is gone");
+}
+
+/* Without receives of its own a queue pair that breaks while nothing is under way has no completion
+ * to say so. */
+static void fail_broken(struct rdma_cq *cq)
+{
+	struct list *node;
+
+	list_for_each(node, &cq->conns) {
+		struct rdma_conn *c = list_entry(node, struct rdma_conn, same_cq);
+
+		if (c->qp_broken || c->last_wqe)
+			rdma_conn_fail(c, "the queue pair is in error");
+	}
+}
+
+/* What other threads have found out. */
+static void look(struct rdma_cq *cq)
+{
+	if (cq->broken || cq->hca->lost)
+		fail_all(cq);
+	else if (atomic_exchange(&cq->attention, false))
+		fail_broken(cq);
+}
+
+static bool poll_queue(struct poller *p)
+{
+	struct rdma_cq *cq = container_of(p, struct rdma_cq, poller);
+
+	if (__builtin_expect(cq->broken || cq->attention || cq->hca->lost, 0))
+		look(cq);
+	return cq_poll(cq, POLL_BATCHES);
 }
 
 static void ack(struct rdma_cq *cq)
@@ -351,8 +379,7 @@ static bool arm_queue(struct poller *p)
 {
 	struct rdma_cq *cq = container_of(p, struct rdma_cq, poller);
 
-	if (cq->broken || cq->hca->lost)
-		fail_all(cq);
+	look(cq);
 	if (cq->armed)
 		return false;
 	if (cq->woken)
@@ -412,6 +439,16 @@ static void device_event(struct rdma_hca *hca, const struct ibv_async_event *eve
 		/* The queue pair, and so the connection, lives at least until we acknowledge. */
 		c = event->element.qp->qp_context;
 		atomic_store(&c->last_wqe, true);
+		atomic_store(&c->cq->attention, true);
+		break;
+	case IBV_EVENT_QP_FATAL:
+	case IBV_EVENT_QP_REQ_ERR:
+	case IBV_EVENT_QP_ACCESS_ERR:
+		c = event->element.qp->qp_context;
+		log_write_limited(&device_limit, LOG_LEVEL_WARN, "%s: RDMA device %s: %s",
+				  c->base.peer_name, device, what);
+		atomic_store(&c->qp_broken, true);
+		atomic_store(&c->cq->attention, true);
 		break;
 	case IBV_EVENT_COMM_EST: break; /* the first receive says so, too */
 	case IBV_EVENT_DEVICE_FATAL:

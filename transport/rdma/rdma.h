@@ -105,6 +105,8 @@ struct rdma_cq {
 	struct io_op wake, device; /* polls of the channel's descriptor and of the device's */
 	bool polling, watching; /* they are under way */
 	_Atomic bool broken; /* set by any thread: no completion will come any more */
+	_Atomic bool attention; /* set by any thread: one of its connections is */
+	uint64_t emptied; /* how often it was found empty */
 	struct list conns; /* struct rdma_conn.same_cq */
 	bool busy; /* in rdma_completions() */
 	bool dying; /* the verbs objects are gone; the memory waits for the above */
@@ -223,7 +225,10 @@ struct rdma_rx {
 	struct rdma_conn *same_bucket;
 	bool greeted; /* Hello came */
 	uint32_t demand; /* receives that it was promised */
-	uint32_t taken; /* of a shared queue, in this turn */
+	/* Of a shared queue: receives that it has taken and not answered since the completion queue
+	 * was empty for the last time. */
+	uint32_t taken;
+	uint64_t emptied; /* rdma_cq.emptied at that time */
 	struct rdma_recv *parked, **parked_end; /* came before ESTABLISHED */
 	struct pdu pdu;
 };
@@ -245,6 +250,8 @@ struct rdma_tx {
 	struct rdma_sent ring[SEND_DEPTH];
 	uint32_t head, tail; /* of ring: posted and not completed */
 	uint32_t reads_out; /* at most ord */
+	bool waiting; /* for memory: waiter */
+	struct buf_waiter waiter;
 	bool hello_due; /* hello_reply is to be sent */
 	struct iser_hello_reply hello_reply;
 };
@@ -264,7 +271,8 @@ struct rdma_conn {
 	bool send_w_inv; /* negotiated */
 	bool established, disconnected; /* what the connection manager said */
 	bool send_drained, recv_drained; /* the markers are back */
-	_Atomic bool last_wqe; /* set by any thread: shared receives of ours come no more */
+	_Atomic bool qp_broken; /* set by any thread: the device says so */
+	_Atomic bool last_wqe; /* likewise: shared receives of ours come no more */
 	uint32_t last_wqe_tries;
 	bool pending_counted, peer_counted; /* for its peer: not logged in; at all */
 	bool accepting; /* rdma_accept() was called: the queue pair can send */
@@ -273,6 +281,7 @@ struct rdma_conn {
 	struct work work; /* end of the turn */
 	struct work arrive; /* on its way from the listener */
 	bool arrived;
+	bool hurried; /* the drain timer knows that the device is gone */
 	bool early; /* an event that ends it came before we did */
 	struct timer timer; /* flush, then drain */
 	struct rdma_tx tx;
@@ -361,6 +370,8 @@ void rdma_tx_init(struct rdma_conn *c);
 void rdma_tx_flush(struct rdma_conn *c);
 /* A signaled work request has ended well, and with it all before. */
 void rdma_tx_completed(struct rdma_conn *c);
+/* It is of no use to wait for memory any more. */
+void rdma_tx_stop_waiting(struct rdma_conn *c);
 /* Nothing is on the send queue any more: gives everything back. */
 void rdma_tx_return(struct rdma_conn *c);
 void rdma_send_pdu(struct conn *conn, struct tx_pdu *pdu);

@@ -90,7 +90,6 @@ void rdma_rx_repost(struct rdma_conn *c)
 	struct rdma_rq *rq = c->rx.rq;
 	int err = 0;
 
-	c->rx.taken = 0;
 	if (rq->srq || c->state != RDMA_DEAD)
 		err = repost(rq);
 	if (err) {

@@ -244,20 +244,25 @@ static void arrived(struct rdma_conn *c, struct rdma_recv *recv, uint32_t len)
 	}
 }
 
-/* How many receives of others a connection may take in one turn: what it may send before it has an
- * answer of ours, Data-Outs included, twice, since some may have been answered meanwhile. */
+/* How many receives a connection may take of others: what it may send before it has an answer of
+ * ours, Data-Outs included, twice, since some of it may belong to answers under way. */
 static bool over_quota(struct rdma_conn *c)
 {
 	const struct conn_params *p = &c->base.params;
 	uint32_t each = 1 + p->first_burst / (p->max_recv_dsl ? p->max_recv_dsl : 1);
 
-	return !c->rx.rq->owner && ++c->rx.taken > 2 * each * c->rx.demand;
+	if (c->rx.rq->owner)
+		return false;
+	if (c->state == RDMA_OPEN && c->rx.emptied != c->cq->emptied)
+		c->rx.taken = 0;
+	c->rx.emptied = c->cq->emptied;
+	return ++c->rx.taken > 2 * each * c->rx.demand;
 }
 
 void rdma_rx_completed(struct rdma_conn *c, struct rdma_recv *recv, uint32_t byte_len)
 {
 	if ((c->state == RDMA_CONNECTING || c->state == RDMA_OPEN) && over_quota(c)) {
-		peer_warn(c, "%u PDUs at a time", c->rx.taken);
+		peer_warn(c, "%u PDUs without an answer", c->rx.taken);
 		rdma_conn_fail(c, "no more receives of others");
 	}
 	if (c->state == RDMA_CONNECTING) {

@@ -76,19 +76,42 @@ static void out_of_memory(struct rdma_conn *c)
 	rdma_conn_fail(c, "no registered memory");
 }
 
-/* Memory that the device can read, for what it cannot read where it is. NULL: there is none now; with
- * nothing under way there will be none later, either, and the connection is going down. */
+static void memory_ready(struct buf_waiter *waiter, struct buf *b)
+{
+	struct rdma_conn *c = container_of(waiter, struct rdma_conn, tx.waiter);
+
+	c->tx.waiting = false;
+	buf_put(c->base.reactor, b);
+	rdma_conn_defer(c);
+}
+
+static void wait_for_memory(struct rdma_conn *c, uint32_t len)
+{
+	if (c->tx.waiting)
+		return;
+	c->tx.waiting = true;
+	c->tx.waiter.len = len;
+	c->tx.waiter.ready = memory_ready;
+	list_init(&c->tx.waiter.node);
+	buf_wait(c->base.reactor, &c->tx.waiter);
+}
+
+/* Memory that the device can read, for what it cannot read where it is. NULL: it is waited for, or
+ * the device cannot have any and the connection is going down. */
 static struct buf *bounce_get(struct post *post, uint32_t len, uint32_t *lkey)
 {
 	struct rdma_conn *c = post->c;
 	struct buf *b = buf_get(c->base.reactor, len);
 	uint32_t piece;
 
-	if (b && rdma_lkey(c->hca, b->data, len, lkey, &piece) && piece == len)
+	if (!b) {
+		wait_for_memory(c, len);
+		return NULL;
+	}
+	if (rdma_lkey(c->hca, b->data, len, lkey, &piece) && piece == len)
 		return b;
 	buf_put(c->base.reactor, b);
-	if (c->tx.head == c->tx.tail)
-		out_of_memory(c);
+	out_of_memory(c);
 	return NULL;
 }
 
@@ -141,6 +164,7 @@ static struct ibv_send_wr *add_send(struct post *post, const union pdu_header *h
 	wr = add_wr(post, IBV_WR_SEND, text, size, lkey, bounce);
 	wr->send_flags = is_inline ? IBV_SEND_INLINE : 0;
 	stat_add(&c->base.pdus_out, 1);
+	c->rx.taken -= c->rx.taken > 0;
 	return wr;
 }
 
@@ -563,4 +587,11 @@ void rdma_tx_init(struct rdma_conn *c)
 	list_init(&c->tx.reads);
 	list_init(&c->tx.unsolicited);
 	list_init(&c->tx.finished);
+}
+
+void rdma_tx_stop_waiting(struct rdma_conn *c)
+{
+	if (c->tx.waiting)
+		buf_wait_cancel(c->base.reactor, &c->tx.waiter);
+	c->tx.waiting = false;
 }
