@@ -290,13 +290,18 @@ static int stop(struct daemon *d)
 	return status;
 }
 
+static _Atomic bool over; /* stop() has returned */
+
 static void *second_signal(void *arg)
 {
 	sigset_t *set = arg;
 	int sig;
 
-	while (!sigwait(set, &sig) && sig == SIGUSR1)
-		; /* no statistics of what is going away */
+	/* No statistics of what is going away; with `over` it is for us. */
+	while (!sigwait(set, &sig) && sig == SIGUSR1) {
+		if (over)
+			return NULL;
+	}
 	log_warn("second signal, exiting without waiting");
 	_exit(1);
 }
@@ -340,7 +345,8 @@ static int serve(struct daemon *d, sigset_t *set)
 	if (pthread_create(&impatient, NULL, second_signal, set))
 		return stop(d);
 	status = stop(d);
-	pthread_cancel(impatient);
+	over = true;
+	pthread_kill(impatient, SIGUSR1);
 	pthread_join(impatient, NULL);
 	return status;
 }
