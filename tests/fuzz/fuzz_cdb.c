@@ -6,82 +6,11 @@
  * another way. Both must answer the same, and what a small model of SBC says.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backstore/driver.h"
 #include "core/log.h"
-#include "core/slab.h"
-#include "scsi/scsi.h"
-
-enum lu_bits { /* first byte of the input; the second one chooses the size */
-	       LU_4096 = 0x01,
-	       LU_READ_ONLY = 0x02,
-	       LU_WILD = 0x04, /* aborts, faults, many at once: no model, only the rules */
-	       LU_NO_UNMAP = 0x08,
-	       LU_CACHED = 0x10,
-	       LU_ATTENTIONS = 0x20, /* the nexuses are new */
-};
-enum task_bits { /* first byte of a command */
-		 TASK_READS = 0x01,
-		 TASK_WRITES = 0x02,
-		 TASK_OTHER_NEXUS = 0x04,
-		 TASK_OTHER_LUN = 0x08,
-		 TASK_IMMEDIATE =
-			 0x10, /* data comes with the command, the second time it does not */
-		 TASK_ABORT = 0x20, /* wild */
-		 TASK_LEAVE = 0x40, /* wild: the next one comes before this one's end */
-		 TASK_FAULT = 0x80, /* wild: its first request or transfer fails */
-};
-enum edtl_from { EDTL_GIVEN, EDTL_CDB, EDTL_TWICE, EDTL_BLOCK }; /* second byte, bits 0-1 */
-enum data_from { DATA_GIVEN, DATA_ZEROS, DATA_DISK, DATA_COUNTING }; /* bits 2-3 */
-/* Bits 4-7: how much is immediate, in steps of 100 bytes; 0: all. */
-
-enum { COMMANDS_MAX = 20, BIG_COMMANDS_MAX = 5, VARIANTS = 2, BIG = 0xff };
-
-enum kind { OTHER, READ, WRITE, VERIFY, WRITE_SAME, COMPARE_AND_WRITE, UNMAP };
-
-/* One command of the input and what came of it. */
-struct command {
-	struct scsi_task task;
-	struct run *run;
-	uint8_t bits, how;
-	const uint8_t *given; /* into the input */
-	uint32_t given_len, edtl;
-	uint8_t *out, *in; /* edtl bytes */
-	uint32_t in_len;
-	uint32_t at_once; /* bytes that came with the command */
-	const uint8_t *first; /* where they are */
-	unsigned int ended;
-	bool moving, puts, fails;
-	void *move_to;
-	const void *move_from;
-	uint32_t move_offset, move_len;
-	struct work work;
-	/* what the CDB says, by the fuzzer's own reading */
-	enum kind kind;
-	uint64_t lba, blocks;
-};
-
-struct run {
-	struct backstore bs;
-	bool slow; /* answers later */
-	uint8_t *disk;
-	uint8_t *before; /* the disk before the command */
-	struct lu *lu;
-	struct scsi_target target;
-	struct nexus nexus[2];
-	uint8_t bits;
-	uint64_t blocks;
-	uint32_t block;
-	struct command commands[COMMANDS_MAX];
-	unsigned int count;
-	struct bs_req *pending[COMMANDS_MAX];
-	unsigned int pending_count;
-	struct work answer;
-	bool fault; /* the next request fails */
-};
+#include "tests/fuzz/cdb.h"
 
 struct input {
 	const uint8_t *at;
@@ -92,34 +21,12 @@ static struct slab *slab;
 static struct reactor *reactor;
 static uint8_t counting[251];
 
-static void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_cdb: %s\n", what);
-	abort();
-}
-
 static uint32_t take(struct input *in, unsigned int bytes)
 {
 	uint32_t v = 0;
 
 	for (; bytes && in->left; bytes--, in->left--)
 		v = v << 8 | *in->at++;
-	return v;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t number(const uint8_t *at, unsigned int bytes)
-{
-	uint64_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | *at++;
 	return v;
 }
 
@@ -266,45 +173,6 @@ static const struct task_port_ops port = { get_data, put_data, done };
 
 /* --- one command */
 
-/* The fuzzer's own reading of the CDB. */
-static void decode(struct command *c)
-{
-	static const struct {
-		uint8_t opcode, kind;
-	} kinds[] = {
-		{ 0x08, READ },	      { 0x28, READ },	{ 0xa8, READ },
-		{ 0x88, READ },	      { 0x0a, WRITE },	{ 0x2a, WRITE },
-		{ 0xaa, WRITE },      { 0x8a, WRITE },	{ 0x2f, VERIFY },
-		{ 0xaf, VERIFY },     { 0x8f, VERIFY }, { 0x41, WRITE_SAME },
-		{ 0x93, WRITE_SAME }, { 0x42, UNMAP },	{ 0x89, COMPARE_AND_WRITE },
-	};
-	const uint8_t *cdb = c->task.cdb;
-
-	c->kind = OTHER;
-	for (size_t i = 0; i < array_size(kinds); i++)
-		if (kinds[i].opcode == cdb[0])
-			c->kind = kinds[i].kind;
-	switch (cdb[0] >> 5) {
-	case 0:
-		c->lba = number(cdb + 1, 3) & 0x1fffff;
-		c->blocks = cdb[4] ? cdb[4] : 256;
-		break;
-	case 1:
-	case 2:
-		c->lba = number(cdb + 2, 4);
-		c->blocks = number(cdb + 7, 2);
-		break;
-	case 4:
-		c->lba = number(cdb + 2, 8);
-		c->blocks = c->kind == COMPARE_AND_WRITE ? cdb[13] : number(cdb + 10, 4);
-		break;
-	default:
-		c->lba = number(cdb + 2, 4);
-		c->blocks = number(cdb + 6, 4);
-		break;
-	}
-}
-
 /* Fills len bytes with copies of a part. */
 static void repeat(uint8_t *to, uint64_t len, const uint8_t *part, uint64_t part_len)
 {
@@ -356,7 +224,7 @@ static void read_command(struct run *run, struct command *c, struct input *in)
 	for (unsigned int i = 0; i < 16; i++)
 		c->task.cdb[i] = (uint8_t)take(in, 1);
 	c->task.cdb_len = 16;
-	decode(c);
+	cdb_decode(c);
 	switch ((enum edtl_from)(c->how & 3)) {
 	case EDTL_GIVEN: c->edtl = take(in, 2); break;
 	case EDTL_CDB: c->edtl = edtl_for(run, c->blocks); break;
@@ -439,122 +307,6 @@ static void submit(struct command *c)
 		scsi_abort(task);
 }
 
-/* --- what must hold */
-
-static void check_sense(const struct scsi_task *task)
-{
-	const uint8_t *s = task->sense;
-
-	if (task->status != SAM_CHECK_CONDITION) {
-		require(task->sense_len == 0 || task->aborted, "sense without CHECK CONDITION");
-		return;
-	}
-	require(task->sense_len >= 8 && task->sense_len <= SENSE_MAX, "length of the sense");
-	require(task->sense_len == 8 + s[7], "additional length of the sense");
-	if ((s[0] & 0x7f) == 0x70)
-		require(task->sense_len >= 14 && s[2] & 0x0f && s[12], "fixed format sense");
-	else
-		require(s[0] == 0x72 && s[1] & 0x0f && s[2], "descriptor format sense");
-}
-
-static void check_result(const struct command *c)
-{
-	const struct scsi_task *task = &c->task;
-	const struct cdb_row *row = cdb_find(task->cdb);
-
-	require(c->ended == 1 && !c->moving, "a command does not end, or ends twice");
-	if (task->aborted)
-		return;
-	require(task->status == SAM_GOOD || task->status == SAM_CHECK_CONDITION ||
-			task->status == SAM_BUSY || task->status == SAM_RESERVATION_CONFLICT ||
-			task->status == SAM_TASK_SET_FULL,
-		"status");
-	check_sense(task);
-	require(c->in_len <= task->transfer_len, "more Data-In than the command has");
-	if (task->status != SAM_GOOD)
-		return;
-	require(row != NULL, "GOOD for a command that is not there");
-	if (row->direction == DIR_IN && task->reads && !task->writes)
-		require(c->in_len == min_u64(task->transfer_len, c->edtl), "Data-In is missing");
-	else
-		require(c->in_len == 0, "Data-In of a command without");
-}
-
-static void model_unmap(const struct command *c, uint8_t *disk)
-{
-	uint64_t end = 8 + (number(c->out + 2, 2) & ~15ull);
-
-	for (uint64_t at = 8; at < end; at += 16) {
-		uint64_t lba = number(c->out + at, 8), blocks = number(c->out + at + 8, 4);
-
-		require(lba <= c->run->blocks && blocks <= c->run->blocks - lba,
-			"UNMAP beyond the disk is GOOD");
-		memset(disk + lba * c->run->block, 0, blocks * c->run->block);
-	}
-}
-
-/* Makes the disk as it was into what it has to be after GOOD. */
-static void model_good(const struct command *c, uint8_t *disk)
-{
-	const struct run *run = c->run;
-	uint64_t bytes, room = c->task.writes ? c->edtl : 0;
-	uint8_t *p;
-
-	if (c->kind == OTHER)
-		return;
-	if (c->kind == UNMAP) {
-		if (c->blocks) /* PARAMETER LIST LENGTH */
-			model_unmap(c, disk);
-		return;
-	}
-	require(c->lba <= run->blocks && c->blocks <= run->blocks - c->lba,
-		"a range beyond the disk is GOOD");
-	bytes = c->blocks * run->block;
-	p = disk + c->lba * run->block;
-	switch (c->kind) {
-	case READ:
-		require(!memcmp(c->in, p, c->in_len), "READ brings other data");
-		require(c->in_len ==
-				(c->task.reads && !c->task.writes ? min_u64(bytes, c->edtl) : 0),
-			"READ brings another length");
-		break;
-	case WRITE: memcpy(p, c->out, min_u64(bytes, room)); break;
-	case VERIFY:
-		require(!bytes || (c->task.cdb[1] & 6) != 2 ||
-				(room >= bytes && !memcmp(p, c->out, bytes)),
-			"VERIFY finds no difference");
-		for (uint64_t i = 0; (c->task.cdb[1] & 6) == 6 && i < c->blocks; i++)
-			require(!memcmp(p + i * run->block, c->out, run->block),
-				"VERIFY finds no difference from one block");
-		break;
-	case WRITE_SAME:
-		if (!c->blocks)
-			bytes = (run->blocks - c->lba) * run->block;
-		for (uint64_t i = 0; i < bytes; i += run->block) {
-			if (c->task.cdb[0] == 0x93 && c->task.cdb[1] & 1)
-				memset(p + i, 0, run->block);
-			else
-				memcpy(p + i, c->out, run->block);
-		}
-		break;
-	default:
-		require(room == 2 * bytes, "COMPARE AND WRITE with another length is GOOD");
-		require(!memcmp(p, c->out, bytes), "COMPARE AND WRITE finds no difference");
-		memcpy(p, c->out + bytes, bytes);
-		break;
-	}
-}
-
-static void check_model(const struct command *c)
-{
-	struct run *run = c->run;
-	const struct scsi_task *task = &c->task;
-
-	if (task->status == SAM_GOOD && !(c->bits & TASK_OTHER_LUN))
-		model_good(c, run->before);
-	require(!memcmp(run->disk, run->before, run->bs.limits.size), "the disk has other content");
-}
-
 static void release(struct command *c)
 {
 	if (c->task.first_buf)
@@ -625,13 +377,13 @@ static void live(struct run *run, struct input in)
 			continue;
 		turn();
 		if (!(bits & LU_WILD)) {
-			check_result(c);
-			check_model(c);
+			cdb_check_result(c);
+			cdb_check_model(c);
 		}
 	}
 	turn();
 	for (unsigned int i = 0; i < run->count; i++) {
-		check_result(&run->commands[i]);
+		cdb_check_result(&run->commands[i]);
 		release(&run->commands[i]);
 	}
 	for (unsigned int i = 0; i < array_size(run->nexus); i++)

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What fuzz_cdb.c and its model of SBC, cdb_model.c, share. */
+#ifndef RISER_TESTS_FUZZ_CDB_H
+#define RISER_TESTS_FUZZ_CDB_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backstore/driver.h"
+#include "core/slab.h"
+#include "scsi/scsi.h"
+
+enum lu_bits { /* first byte of the input; the second one chooses the size */
+	       LU_4096 = 0x01,
+	       LU_READ_ONLY = 0x02,
+	       LU_WILD = 0x04, /* aborts, faults, many at once: no model, only the rules */
+	       LU_NO_UNMAP = 0x08,
+	       LU_CACHED = 0x10,
+	       LU_ATTENTIONS = 0x20, /* the nexuses are new */
+};
+enum task_bits { /* first byte of a command */
+		 TASK_READS = 0x01,
+		 TASK_WRITES = 0x02,
+		 TASK_OTHER_NEXUS = 0x04,
+		 TASK_OTHER_LUN = 0x08,
+		 TASK_IMMEDIATE =
+			 0x10, /* data comes with the command, the second time it does not */
+		 TASK_ABORT = 0x20, /* wild */
+		 TASK_LEAVE = 0x40, /* wild: the next one comes before this one's end */
+		 TASK_FAULT = 0x80, /* wild: its first request or transfer fails */
+};
+enum edtl_from { EDTL_GIVEN, EDTL_CDB, EDTL_TWICE, EDTL_BLOCK }; /* second byte, bits 0-1 */
+enum data_from { DATA_GIVEN, DATA_ZEROS, DATA_DISK, DATA_COUNTING }; /* bits 2-3 */
+/* Bits 4-7: how much is immediate, in steps of 100 bytes; 0: all. */
+
+enum { COMMANDS_MAX = 20, BIG_COMMANDS_MAX = 5, VARIANTS = 2, BIG = 0xff };
+
+enum kind { OTHER, READ, WRITE, VERIFY, WRITE_SAME, COMPARE_AND_WRITE, UNMAP };
+
+/* One command of the input and what came of it. */
+struct command {
+	struct scsi_task task;
+	struct run *run;
+	uint8_t bits, how;
+	const uint8_t *given; /* into the input */
+	uint32_t given_len, edtl;
+	uint8_t *out, *in; /* edtl bytes */
+	uint32_t in_len;
+	uint32_t at_once; /* bytes that came with the command */
+	const uint8_t *first; /* where they are */
+	unsigned int ended;
+	bool moving, puts, fails;
+	void *move_to;
+	const void *move_from;
+	uint32_t move_offset, move_len;
+	struct work work;
+	/* what the CDB says, by the fuzzer's own reading */
+	enum kind kind;
+	uint64_t lba, blocks;
+};
+
+struct run {
+	struct backstore bs;
+	bool slow; /* answers later */
+	uint8_t *disk;
+	uint8_t *before; /* the disk before the command */
+	struct lu *lu;
+	struct scsi_target target;
+	struct nexus nexus[2];
+	uint8_t bits;
+	uint64_t blocks;
+	uint32_t block;
+	struct command commands[COMMANDS_MAX];
+	unsigned int count;
+	struct bs_req *pending[COMMANDS_MAX];
+	unsigned int pending_count;
+	struct work answer;
+	bool fault; /* the next request fails */
+};
+
+static inline void require(bool condition, const char *what)
+{
+	if (condition)
+		return;
+	fprintf(stderr, "fuzz_cdb: %s\n", what);
+	abort();
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t number(const uint8_t *at, unsigned int bytes)
+{
+	uint64_t v = 0;
+
+	while (bytes--)
+		v = v << 8 | *at++;
+	return v;
+}
+
+/* The fuzzer's own reading of the CDB. */
+void cdb_decode(struct command *c);
+/* What holds for every command that has ended. */
+void cdb_check_result(const struct command *c);
+/* The disk has to be what it was, changed as the command says when it was GOOD. */
+void cdb_check_model(const struct command *c);
+
+#endif
