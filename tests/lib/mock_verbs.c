@@ -441,16 +441,6 @@ static void *device_list(void *device, int *n)
 	return list;
 }
 
-struct ibv_device **mock_ibv_get_device_list(int *n)
-{
-	return mock_fails("ibv_get_device_list", ENOMEM) ? NULL : device_list(&mock.device, n);
-}
-
-void mock_ibv_free_device_list(struct ibv_device **list)
-{
-	free(list);
-}
-
 struct ibv_context **mock_rdma_get_devices(int *n)
 {
 	return mock_fails("rdma_get_devices", ENODEV) ? NULL : device_list(&mock.context, n);

@@ -151,24 +151,6 @@ static void an_accept_that_fails(void)
 	iser_destroy(in);
 }
 
-/* It goes on with what it has, or ends; the receives are not fewer than before. */
-static void without_memory_for_full_feature_receives(void)
-{
-	struct rdma_request request = iser_request();
-	struct conn_params params = iser_params();
-	struct iser *in = iser_begin();
-	struct buf *hoard;
-
-	iser_arrive(in, &request);
-	iser_establish(in);
-	hoard = iser_hoard(in);
-	conn_apply_keys(in->rig->conn, &params);
-	reactor_advance(in->rig->r, 10 * NSEC_PER_SEC);
-	CU_ASSERT(in->closed == 1 || mock_recv_count(in->qp) >= RECV_LOGIN);
-	iser_hoard_put(in, hoard);
-	iser_destroy(in);
-}
-
 static void two_connections_share_a_device(void)
 {
 	struct rdma_request request = iser_request();
@@ -566,11 +548,11 @@ static void connections_come_and_go(void)
 UNIT_MAIN(TEST(an_established_connection_is_announced),
 	  TEST(without_resources_the_request_is_refused), TEST(a_small_device_refuses),
 	  TEST(without_memory_for_receives_the_request_is_refused), TEST(an_accept_that_fails),
-	  TEST(without_memory_for_full_feature_receives), TEST(two_connections_share_a_device),
-	  TEST(every_order_before_established), TEST(every_order_when_idle),
-	  TEST(every_order_under_load), TEST(every_order_while_flushing), TEST(each_event_alone),
-	  TEST(events_before_arrival), TEST(a_flush_sends_what_is_queued),
-	  TEST(a_peer_that_never_hangs_up), TEST(a_peer_that_reads_nothing),
-	  TEST(memory_waits_for_the_markers), TEST(markers_that_never_come_back),
-	  TEST(completions_left_behind), TEST(markers_that_cannot_be_posted),
-	  TEST(an_error_in_the_middle), TEST(connections_come_and_go));
+	  TEST(two_connections_share_a_device), TEST(every_order_before_established),
+	  TEST(every_order_when_idle), TEST(every_order_under_load),
+	  TEST(every_order_while_flushing), TEST(each_event_alone), TEST(events_before_arrival),
+	  TEST(a_flush_sends_what_is_queued), TEST(a_peer_that_never_hangs_up),
+	  TEST(a_peer_that_reads_nothing), TEST(memory_waits_for_the_markers),
+	  TEST(markers_that_never_come_back), TEST(completions_left_behind),
+	  TEST(markers_that_cannot_be_posted), TEST(an_error_in_the_middle),
+	  TEST(connections_come_and_go));

@@ -39,7 +39,7 @@
 	X(ibv_destroy_cq) X(ibv_get_cq_event) X(ibv_ack_cq_events) X(ibv_query_device)     \
 	X(ibv_create_srq) X(ibv_destroy_srq) X(ibv_modify_qp) X(ibv_get_async_event)       \
 	X(ibv_ack_async_event) X(ibv_close_device) X(ibv_wc_status_str)                    \
-	X(ibv_event_type_str) X(ibv_get_device_list) X(ibv_free_device_list)
+	X(ibv_event_type_str)
 /* clang-format on */
 
 struct rdma_lib {
