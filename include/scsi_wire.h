@@ -30,6 +30,7 @@ enum {
 	CDB_WRITE_SAME_10 = 0x41,
 	CDB_UNMAP = 0x42,
 	CDB_MODE_SENSE_10 = 0x5a,
+	CDB_VARIABLE_LENGTH = 0x7f, /* 32 bytes, service action in bytes 8 and 9 */
 	CDB_READ_16 = 0x88,
 	CDB_COMPARE_AND_WRITE = 0x89,
 	CDB_WRITE_16 = 0x8a,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* READ CAPACITY, SBC 5.20 and 5.21. */
-#include "scsi.h"
+#include "rows.h"
 
-int read_capacity10_fill(struct scsi_task *task, uint8_t *out)
+static int read_capacity10_fill(struct scsi_task *task, uint8_t *out)
 {
 	struct capacity10 *data = (struct capacity10 *)out;
 	uint64_t last = task->lu->blocks - 1;
@@ -13,7 +13,7 @@ int read_capacity10_fill(struct scsi_task *task, uint8_t *out)
 	return sizeof(*data);
 }
 
-int read_capacity16_fill(struct scsi_task *task, uint8_t *out)
+static int read_capacity16_fill(struct scsi_task *task, uint8_t *out)
 {
 	struct capacity16 *data = (struct capacity16 *)out;
 	const struct lu *lu = task->lu;
@@ -25,3 +25,21 @@ int read_capacity16_fill(struct scsi_task *task, uint8_t *out)
 	data->provisioning = be16_of(lu->can_unmap ? CAPACITY_LBPME | CAPACITY_LBPRZ : 0);
 	return sizeof(*data);
 }
+
+const struct cdb_row read_capacity10_row = { .name = "READ CAPACITY (10)",
+					     USAGE10(CDB_READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0,
+						     CONTROL),
+					     RESPONDS(read_capacity10_fill),
+					     .rule = RSV_READ,
+					     .flags = ROW_MEDIUM,
+					     QUICK };
+
+const struct cdb_row read_capacity16_row = { .name = "READ CAPACITY (16)",
+					     .service_action = SA_READ_CAPACITY_16,
+					     USAGE16(CDB_SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16,
+						     0, 0, 0, 0, 0, 0, 0, 0, LEN4, 0, CONTROL),
+					     RESPONDS(read_capacity16_fill),
+					     ALLOCATION(10, 4),
+					     .rule = RSV_READ,
+					     .flags = ROW_MEDIUM,
+					     QUICK };

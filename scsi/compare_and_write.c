@@ -3,7 +3,7 @@
  * COMPARE AND WRITE, SBC 5.3. The buffer holds compare data, write data and what the medium has,
  * each of the command's length. Data-Out is here before the LU is taken alone.
  */
-#include "scsi.h"
+#include "rows.h"
 
 static void caw_written(struct scsi_task *task)
 {
@@ -54,7 +54,7 @@ static void caw_fetch(struct scsi_task *task)
 	task_fetch(task, 0, 2 * (uint32_t)task->end, task->buf->data, caw_arrived);
 }
 
-void compare_and_write_start(struct scsi_task *task)
+static void compare_and_write_start(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
 	const struct cdb16 *cdb = (const void *)task->cdb;
@@ -80,3 +80,10 @@ void compare_and_write_start(struct scsi_task *task)
 	if (task_buffer(task, 2 * (uint32_t)task->end, 3 * (uint32_t)task->end, caw_fetch))
 		caw_fetch(task);
 }
+
+const struct cdb_row compare_and_write_row = { .name = "COMPARE AND WRITE",
+					       USAGE16(CDB_COMPARE_AND_WRITE, RW_DPO | RW_FUA, LBA8,
+						       0, 0, 0, 0xff, 0, CONTROL),
+					       .start = compare_and_write_start,
+					       WRITES_MEDIUM,
+					       MEDIUM };

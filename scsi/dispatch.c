@@ -3,6 +3,7 @@
  * From a CDB to its handler: LUN, unit attention, operation code, reserved bits, reservation,
  * state of the unit; in this order (SAM 5.14, SPC 5.13). The path of a READ takes no lock.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "scsi.h"
@@ -22,34 +23,56 @@ static void task_reset(struct scsi_task *task)
 	task->work.queued = false;
 }
 
+static void fail_reserved_bit(struct scsi_task *task)
+{
+	const struct cdb_row *row = task->row;
+
+	for (unsigned int i = 0; i < row->cdb_len; i++) {
+		uint8_t usage = row->usage[i], bad;
+
+		if (i == cdb_flags_at(row))
+			usage &= (uint8_t)~cdb_absent_bits(row, task->lu);
+		bad = (uint8_t)(task->cdb[i] & ~usage);
+		if (bad) {
+			task_fail_cdb(task, i, 31u - (unsigned int)__builtin_clz(bad));
+			return;
+		}
+	}
+	assert(!"a reserved bit was set");
+}
+
+static bool upper_half_clear(const struct scsi_task *task)
+{
+	for (unsigned int i = 16; i < CDB_MAX; i++) {
+		if (task->cdb[i] & ~task->row->usage[i])
+			return false;
+	}
+	return true;
+}
+
 /* Fails the task when a bit outside the row's usage mask is set. */
 static bool reserved_bits_clear(struct scsi_task *task)
 {
+	const struct cdb_row *row = task->row;
 	uint64_t cdb[2], usage[2];
 
-	static_assert(sizeof(cdb) == sizeof(task->row->usage), "a row covers 16 bytes");
 	memcpy(cdb, task->cdb, sizeof(cdb));
-	memcpy(usage, task->row->usage, sizeof(usage));
+	memcpy(usage, row->usage, sizeof(usage));
 	if (__builtin_expect(!((cdb[0] & ~usage[0]) | (cdb[1] & ~usage[1])), 1) &&
-	    (!(task->cdb[1] & task->row->unmap_bits) || !task->lu || task->lu->can_unmap))
+	    (row->cdb_len <= 16 || upper_half_clear(task)) &&
+	    !(task->cdb[cdb_flags_at(row)] & cdb_absent_bits(row, task->lu)))
 		return true;
-	for (unsigned int i = 0; i < sizeof(cdb); i++) {
-		uint8_t bad = (uint8_t)(task->cdb[i] & ~task->row->usage[i]);
-
-		if (!bad && i == 1)
-			bad = task->cdb[i] & task->row->unmap_bits;
-		if (bad) {
-			task_fail_cdb(task, i, 31u - (unsigned int)__builtin_clz(bad));
-			break;
-		}
-	}
+	fail_reserved_bit(task);
 	return false;
 }
 
 static void no_such_command(struct scsi_task *task)
 {
-	if (cdb_table[task->cdb[0]].actions)
-		task_fail_cdb(task, 1, 4);
+	const struct cdb_row *row = cdb_table[task->cdb[0]];
+
+	if (row && row->actions)
+		task_fail_cdb(task, task->cdb[0] == CDB_VARIABLE_LENGTH ? 8 : 1,
+			      task->cdb[0] == CDB_VARIABLE_LENGTH ? 7 : 4);
 	else
 		task_fail(task, SENSE_INVALID_OPCODE);
 }

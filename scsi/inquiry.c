@@ -2,7 +2,7 @@
 /* INQUIRY, SPC 6.7: standard data here, vital product data in vpd.c. */
 #include <string.h>
 
-#include "scsi.h"
+#include "rows.h"
 
 static const char vendor[8] = { 'R', 'I', 'S', 'E', 'R', ' ', ' ', ' ' };
 static const char revision[4] = { '1', '.', '0', ' ' };
@@ -42,7 +42,7 @@ static int standard_fill(struct scsi_task *task, uint8_t *out)
 	return sizeof(*data);
 }
 
-int inquiry_fill(struct scsi_task *task, uint8_t *out)
+static int inquiry_fill(struct scsi_task *task, uint8_t *out)
 {
 	if (task->cdb[1] & INQUIRY_EVPD)
 		return vpd_fill(task, out);
@@ -52,3 +52,11 @@ int inquiry_fill(struct scsi_task *task, uint8_t *out)
 	}
 	return standard_fill(task, out);
 }
+
+const struct cdb_row inquiry_row = { .name = "INQUIRY",
+				     USAGE6(CDB_INQUIRY, INQUIRY_EVPD, 0xff, LEN2, CONTROL),
+				     RESPONDS(inquiry_fill),
+				     ALLOCATION(3, 2),
+				     .rule = RSV_NEVER,
+				     .flags = ROW_NO_LU | ROW_NO_UA,
+				     QUICK };

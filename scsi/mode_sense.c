@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "scsi.h"
+#include "rows.h"
 
 enum { PAGE_MAX = 18, SUBPAGE_ALL = 0xff };
 
@@ -108,7 +108,7 @@ static uint8_t device_specific(const struct lu *lu)
 	return (uint8_t)(MODE_DPOFUA | (lu->read_only ? MODE_WRITE_PROTECT : 0));
 }
 
-int mode_sense6_fill(struct scsi_task *task, uint8_t *out)
+static int mode_sense6_fill(struct scsi_task *task, uint8_t *out)
 {
 	struct mode_header6 *header = (struct mode_header6 *)out;
 	int len = mode_fill(task, out, sizeof(*header), false);
@@ -121,7 +121,7 @@ int mode_sense6_fill(struct scsi_task *task, uint8_t *out)
 	return len;
 }
 
-int mode_sense10_fill(struct scsi_task *task, uint8_t *out)
+static int mode_sense10_fill(struct scsi_task *task, uint8_t *out)
 {
 	struct mode_header10 *header = (struct mode_header10 *)out;
 	bool longlba = task->cdb[1] & MODE_SENSE_LLBAA;
@@ -135,3 +135,20 @@ int mode_sense10_fill(struct scsi_task *task, uint8_t *out)
 	header->descriptors_len = be16_of((uint16_t)task->scratch[0]);
 	return len;
 }
+
+const struct cdb_row mode_sense6_row = { .name = "MODE SENSE (6)",
+					 USAGE6(CDB_MODE_SENSE_6, MODE_SENSE_DBD, 0xff, 0xff, 0xff,
+						CONTROL),
+					 RESPONDS(mode_sense6_fill),
+					 ALLOCATION(4, 1),
+					 .rule = RSV_READ,
+					 QUICK };
+
+const struct cdb_row mode_sense10_row = { .name = "MODE SENSE (10)",
+					  USAGE10(CDB_MODE_SENSE_10,
+						  MODE_SENSE_DBD | MODE_SENSE_LLBAA, 0xff, 0xff, 0,
+						  0, 0, LEN2, CONTROL),
+					  RESPONDS(mode_sense10_fill),
+					  ALLOCATION(7, 2),
+					  .rule = RSV_READ,
+					  QUICK };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* REPORT LUNS, SPC 6.35: the target's inventory, whatever LUN was asked. */
-#include "scsi.h"
+#include "rows.h"
 
 enum { SELECT_ADDRESSED = 0, SELECT_WELL_KNOWN = 1, SELECT_ALL = 2 };
 
-int report_luns_fill(struct scsi_task *task, uint8_t *out)
+static int report_luns_fill(struct scsi_task *task, uint8_t *out)
 {
 	struct report_luns_header *header = (struct report_luns_header *)out;
 	const struct scsi_target *target = task->nexus->target;
@@ -33,3 +33,12 @@ int report_luns_fill(struct scsi_task *task, uint8_t *out)
 	header->list_len = be32_of((uint32_t)(lun - out - (long)sizeof(*header)));
 	return (int)(lun - out);
 }
+
+const struct cdb_row report_luns_row = { .name = "REPORT LUNS",
+					 USAGE12(CDB_REPORT_LUNS, 0, 0xff, 0, 0, 0, LEN4, 0,
+						 CONTROL),
+					 RESPONDS(report_luns_fill),
+					 ALLOCATION(6, 4),
+					 .rule = RSV_NEVER,
+					 .flags = ROW_NO_LU | ROW_NO_UA,
+					 QUICK };

@@ -2,7 +2,7 @@
 /* REPORT SUPPORTED OPERATION CODES, SPC 6.37: the CDB table as the initiator sees it. */
 #include <string.h>
 
-#include "scsi.h"
+#include "rows.h"
 
 enum { REPORT_ALL = 0, REPORT_OPCODE = 1, REPORT_ACTION = 2, REPORT_EITHER = 3 };
 
@@ -40,14 +40,16 @@ static int report_all(struct scsi_task *task, uint8_t *out)
 	struct be32 len;
 
 	for (unsigned int opcode = 0; opcode < array_size(cdb_table); opcode++) {
-		const struct cdb_row *row = &cdb_table[opcode];
+		const struct cdb_row *row = cdb_table[opcode];
 
+		if (!row)
+			continue;
 		if (!row->actions) {
 			at = write_descriptor(task, (uint8_t)opcode, false, row, at);
 			continue;
 		}
-		for (row = row->actions; row->name; row++)
-			at = write_descriptor(task, (uint8_t)opcode, true, row, at);
+		for (const struct cdb_row *const *action = row->actions; *action; action++)
+			at = write_descriptor(task, (uint8_t)opcode, true, *action, at);
 	}
 	len = be32_of((uint32_t)(at - out - (long)sizeof(len)));
 	memcpy(out, &len, sizeof(len));
@@ -64,8 +66,7 @@ static int report_one(struct scsi_task *task, const struct cdb_row *row, uint8_t
 		head.flags = (uint8_t)(SUPPORT_STANDARD | (timeouts ? SUPPORT_CTDP : 0));
 		head.cdb_len = be16_of(row->cdb_len);
 		memcpy(at, row->usage, row->cdb_len);
-		if (!task->lu->can_unmap)
-			at[1] &= (uint8_t)~row->unmap_bits;
+		at[cdb_flags_at(row)] &= (uint8_t)~cdb_absent_bits(row, task->lu);
 		at += row->cdb_len;
 		if (timeouts)
 			at = write_timeouts(row, at);
@@ -74,12 +75,12 @@ static int report_one(struct scsi_task *task, const struct cdb_row *row, uint8_t
 	return (int)(at - out);
 }
 
-int report_opcodes_fill(struct scsi_task *task, uint8_t *out)
+static int report_opcodes_fill(struct scsi_task *task, uint8_t *out)
 {
 	uint8_t options = task->cdb[2] & RSOC_OPTIONS, opcode = task->cdb[3];
 	uint16_t action = (uint16_t)(task->cdb[4] << 8 | task->cdb[5]);
-	uint8_t asked[2] = { opcode, (uint8_t)(action & SA_MASK) };
-	bool has_actions = cdb_table[opcode].actions, exists = cdb_table[opcode].name;
+	const struct cdb_row *row = cdb_table[opcode];
+	bool has_actions = row && row->actions, exists = row && !row->actions;
 
 	if (options == REPORT_ALL)
 		return report_all(task, out);
@@ -92,7 +93,19 @@ int report_opcodes_fill(struct scsi_task *task, uint8_t *out)
 		task_sense_cdb(task, 2, 2);
 		return -1;
 	}
-	if ((has_actions && action > SA_MASK) || (exists && options == REPORT_EITHER && action))
-		return report_one(task, NULL, out);
-	return report_one(task, cdb_find(asked), out);
+	if (exists && options == REPORT_EITHER && action)
+		row = NULL;
+	if (has_actions)
+		row = cdb_action(row, action);
+	return report_one(task, row, out);
 }
+
+const struct cdb_row report_opcodes_row = { .name = "REPORT SUPPORTED OPERATION CODES",
+					    .service_action = SA_REPORT_SUPPORTED_OPCODES,
+					    USAGE12(CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPCODES,
+						    RSOC_RCTD | RSOC_OPTIONS, 0xff, 0xff, 0xff,
+						    LEN4, 0, CONTROL),
+					    RESPONDS(report_opcodes_fill),
+					    ALLOCATION(6, 4),
+					    .rule = RSV_READ,
+					    QUICK };

@@ -3,7 +3,7 @@
  * READ, WRITE and SYNCHRONIZE CACHE, SBC 5.12 to 5.48. Big transfers go in chunks of at most
  * BUF_MAX; a read from memory that the backstore lends goes in one piece and needs no buffer.
  */
-#include "scsi.h"
+#include "rows.h"
 
 /* --- READ */
 
@@ -69,7 +69,7 @@ static void read_flushed(struct scsi_task *task)
 		read_data(task);
 }
 
-void read_start(struct scsi_task *task)
+static void read_start(struct scsi_task *task)
 {
 	uint64_t bytes, room = task_in_room(task);
 
@@ -159,7 +159,7 @@ static bool write_into_bigger(struct scsi_task *task, uint32_t step)
 	return task->buf != NULL;
 }
 
-void write_start(struct scsi_task *task)
+static void write_start(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
 	uint64_t bytes, room = task_out_room(task);
@@ -203,7 +203,7 @@ static void cache_synchronized(struct scsi_task *task)
 }
 
 /* The whole cache, whatever the range. */
-void synchronize_cache_start(struct scsi_task *task)
+static void synchronize_cache_start(struct scsi_task *task)
 {
 	block_decode(task);
 	if (!block_check_range(task))
@@ -211,3 +211,67 @@ void synchronize_cache_start(struct scsi_task *task)
 	if (task_io(task, BS_FLUSH, 0, 0, NULL, 0, cache_synchronized))
 		cache_synchronized(task);
 }
+
+const struct cdb_row read6_row = { .name = "READ (6)",
+				   USAGE6(CDB_READ_6, 0x1f, 0xff, 0xff, 0xff, CONTROL),
+				   .start = read_start,
+				   READS_MEDIUM,
+				   MEDIUM };
+
+const struct cdb_row write6_row = { .name = "WRITE (6)",
+				    USAGE6(CDB_WRITE_6, 0x1f, 0xff, 0xff, 0xff, CONTROL),
+				    .start = write_start,
+				    WRITES_MEDIUM,
+				    MEDIUM };
+
+const struct cdb_row read10_row = { .name = "READ (10)",
+				    USAGE10(CDB_READ_10, RW_DPO | RW_FUA, LBA4, 0, LEN2, CONTROL),
+				    .start = read_start,
+				    READS_MEDIUM,
+				    MEDIUM };
+
+const struct cdb_row write10_row = { .name = "WRITE (10)",
+				     USAGE10(CDB_WRITE_10, RW_DPO | RW_FUA, LBA4, 0, LEN2, CONTROL),
+				     .start = write_start,
+				     WRITES_MEDIUM,
+				     MEDIUM };
+
+const struct cdb_row synchronize_cache10_row = { .name = "SYNCHRONIZE CACHE (10)",
+						 USAGE10(CDB_SYNCHRONIZE_CACHE_10, 0, LBA4, 0, LEN2,
+							 CONTROL),
+						 .start = synchronize_cache_start,
+						 .rule = RSV_WRITE,
+						 .flags = ROW_MEDIUM,
+						 LONG };
+
+const struct cdb_row read16_row = { .name = "READ (16)",
+				    USAGE16(CDB_READ_16, RW_DPO | RW_FUA, LBA8, LEN4, 0, CONTROL),
+				    .start = read_start,
+				    READS_MEDIUM,
+				    MEDIUM };
+
+const struct cdb_row write16_row = { .name = "WRITE (16)",
+				     USAGE16(CDB_WRITE_16, RW_DPO | RW_FUA, LBA8, LEN4, 0, CONTROL),
+				     .start = write_start,
+				     WRITES_MEDIUM,
+				     MEDIUM };
+
+const struct cdb_row synchronize_cache16_row = { .name = "SYNCHRONIZE CACHE (16)",
+						 USAGE16(CDB_SYNCHRONIZE_CACHE_16, 0, LBA8, LEN4, 0,
+							 CONTROL),
+						 .start = synchronize_cache_start,
+						 .rule = RSV_WRITE,
+						 .flags = ROW_MEDIUM,
+						 LONG };
+
+const struct cdb_row read12_row = { .name = "READ (12)",
+				    USAGE12(CDB_READ_12, RW_DPO | RW_FUA, LBA4, LEN4, 0, CONTROL),
+				    .start = read_start,
+				    READS_MEDIUM,
+				    MEDIUM };
+
+const struct cdb_row write12_row = { .name = "WRITE (12)",
+				     USAGE12(CDB_WRITE_12, RW_DPO | RW_FUA, LBA4, LEN4, 0, CONTROL),
+				     .start = write_start,
+				     WRITES_MEDIUM,
+				     MEDIUM };

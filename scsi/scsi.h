@@ -46,7 +46,6 @@ enum row_flags {
 	ROW_WRITES = 0x02, /* changes the medium: refused when write protected */
 	ROW_NO_LU = 0x04, /* answers for LUNs that do not exist */
 	ROW_NO_UA = 0x08, /* does not report unit attentions, SAM 5.14.1 */
-	ROW_UNMAP = 0x10, /* exists only where space can be given back */
 };
 
 /*
@@ -55,36 +54,56 @@ enum row_flags {
  */
 struct cdb_row {
 	/* CDB usage data, SPC 6.37.3: bits that mean something. Byte 0 is the operation code; bytes
-	 * behind the CDB's length are ffh. */
-	uint8_t usage[16];
+	 * behind the CDB's length are ffh up to the 16th. */
+	uint8_t usage[CDB_MAX];
 	/* Runs the command: ends the task or waits. task->lu may be NULL with ROW_NO_LU. */
 	void (*start)(struct scsi_task *task);
 	/* For start = task_respond: writes the parameter data (out: RESPONSE_SIZE zero bytes) and
 	 * returns their length, or -1 after task_sense(). */
 	int (*fill)(struct scsi_task *task, uint8_t *out);
-	const struct cdb_row *actions; /* service actions, ends with name == NULL */
+	/* Whether this unit has the command; NULL: every unit. */
+	bool (*exists)(const struct lu *lu);
+	const struct cdb_row *const *actions; /* service actions, ends with NULL */
 	const char *name;
-	uint8_t cdb_len, service_action;
+	uint16_t service_action;
+	uint8_t cdb_len;
 	uint8_t direction, rule, flags; /* enums above */
 	uint8_t alloc_at, alloc_len; /* ALLOCATION LENGTH: byte and width; width 0 = none */
-	uint8_t unmap_bits; /* bits of byte 1 that exist only where space can be given back */
+	/* Bits of the flags byte (see cdb_flags_at) that exist only where space can be given back, and
+	 * only where blocks have protection information. */
+	uint8_t unmap_bits, protect_bits;
 	uint16_t nominal_s, recommended_s; /* timeouts */
 };
 
-/* The table, by operation code; rows without a name and without actions are not there. */
-extern const struct cdb_row cdb_table[256];
+/* The table, by operation code; NULL: no such command. A row with actions is nothing else. */
+extern const struct cdb_row *const cdb_table[256];
+
+static inline uint16_t cdb_service_action(const uint8_t *cdb)
+{
+	return cdb[0] == CDB_VARIABLE_LENGTH ? (uint16_t)(cdb[8] << 8 | cdb[9]) : cdb[1] & SA_MASK;
+}
+/* Where a CDB has DPO, FUA, UNMAP and their like. */
+static inline unsigned int cdb_flags_at(const struct cdb_row *row)
+{
+	return row->cdb_len == 32 ? 10 : 1;
+}
+/* The row of a service action, or NULL. */
+static inline const struct cdb_row *cdb_action(const struct cdb_row *row, uint16_t service_action)
+{
+	for (const struct cdb_row *const *action = row->actions; *action; action++) {
+		if ((*action)->service_action == service_action)
+			return *action;
+	}
+	return NULL;
+}
 /* The row of a CDB, or NULL. */
 static inline const struct cdb_row *cdb_find(const uint8_t *cdb)
 {
-	const struct cdb_row *row = &cdb_table[cdb[0]];
+	const struct cdb_row *row = cdb_table[cdb[0]];
 
-	if (__builtin_expect(!row->actions, 1))
-		return row->name ? row : NULL;
-	for (row = row->actions; row->name; row++) {
-		if (row->service_action == (cdb[1] & SA_MASK))
-			return row;
-	}
-	return NULL;
+	if (__builtin_expect(!row || !row->actions, 1))
+		return row;
+	return cdb_action(row, cdb_service_action(cdb));
 }
 
 /*
@@ -117,6 +136,7 @@ struct lu {
 	uint32_t block_size; /* bytes */
 	uint8_t block_shift;
 	uint8_t max_compare_blocks;
+	uint8_t protection; /* 0: blocks have none; else the protection type 1, 2, 3 */
 	bool read_only, lends, volatile_cache, can_unmap;
 	_Atomic bool stopped; /* START STOP UNIT */
 	_Atomic uint32_t exclusive; /* an exclusive command drains or runs */
@@ -134,7 +154,14 @@ struct lu {
 
 static inline bool row_exists(const struct cdb_row *row, const struct lu *lu)
 {
-	return row->name && (!(row->flags & ROW_UNMAP) || (lu && lu->can_unmap));
+	return !row->exists || (lu && row->exists(lu));
+}
+
+/* Bits of the flags byte that a unit (or none: NULL) does not have. */
+static inline uint8_t cdb_absent_bits(const struct cdb_row *row, const struct lu *lu)
+{
+	return (uint8_t)((lu && lu->can_unmap ? 0 : row->unmap_bits) |
+			 (lu && lu->protection ? 0 : row->protect_bits));
 }
 
 /* LUN number 0..TARGET_LUNS-1, or -1. SAM 4.7: single level, peripheral device (00b, bus 0) and
@@ -268,32 +295,20 @@ static inline bool reservation_conflict(const struct lu *lu, const struct nexus 
 
 	return __builtin_expect(holder && holder != nexus->id, 0) && reservation_denies(rule);
 }
-void reserve6_start(struct scsi_task *task);
-void release6_start(struct scsi_task *task);
 
 /* --- unit_attention.c */
 /* Takes the condition that is reported first out of the set; false: none. */
 bool unit_attention_take(struct nexus *nexus, int lun, enum sense_code *code);
 void unit_attention_clear(struct nexus *nexus, int lun, enum unit_attention ua);
 
-/* --- handlers */
-int inquiry_fill(struct scsi_task *task, uint8_t *out);
+/* --- rows of the CDB table, each behind its code */
+extern const struct cdb_row test_unit_ready_row, request_sense_row, start_stop_row, read6_row,
+	write6_row, read10_row, write10_row, synchronize_cache10_row, read16_row, write16_row,
+	synchronize_cache16_row, read12_row, write12_row, inquiry_row, reserve6_row, release6_row,
+	mode_sense6_row, mode_sense10_row, read_capacity10_row, read_capacity16_row, verify10_row,
+	verify16_row, verify12_row, write_same10_row, write_same16_row, unmap_row,
+	compare_and_write_row, report_luns_row, report_opcodes_row;
+
 int vpd_fill(struct scsi_task *task, uint8_t *out);
-int report_luns_fill(struct scsi_task *task, uint8_t *out);
-int read_capacity10_fill(struct scsi_task *task, uint8_t *out);
-int read_capacity16_fill(struct scsi_task *task, uint8_t *out);
-int mode_sense6_fill(struct scsi_task *task, uint8_t *out);
-int mode_sense10_fill(struct scsi_task *task, uint8_t *out);
-int request_sense_fill(struct scsi_task *task, uint8_t *out);
-int report_opcodes_fill(struct scsi_task *task, uint8_t *out);
-void test_unit_ready_start(struct scsi_task *task);
-void start_stop_start(struct scsi_task *task);
-void read_start(struct scsi_task *task);
-void write_start(struct scsi_task *task);
-void synchronize_cache_start(struct scsi_task *task);
-void verify_start(struct scsi_task *task);
-void unmap_start(struct scsi_task *task);
-void write_same_start(struct scsi_task *task);
-void compare_and_write_start(struct scsi_task *task);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* UNMAP, SBC 5.35. Every descriptor is checked before the first one is carried out. */
-#include "scsi.h"
+#include "rows.h"
 
 static const struct unmap_descriptor *unmap_descriptors(const struct scsi_task *task)
 {
@@ -81,7 +81,7 @@ static void unmap_fetch(struct scsi_task *task)
 	task_fetch(task, 0, task->chunk, task->buf->data, unmap_list_here);
 }
 
-void unmap_start(struct scsi_task *task)
+static void unmap_start(struct scsi_task *task)
 {
 	const struct cdb10 *cdb = (const void *)task->cdb;
 	uint32_t list = be16_get(cdb->len);
@@ -99,3 +99,17 @@ void unmap_start(struct scsi_task *task)
 	if (task_buffer(task, list, list, unmap_fetch))
 		unmap_fetch(task);
 }
+
+static bool lu_can_unmap(const struct lu *lu)
+{
+	return lu->can_unmap;
+}
+
+const struct cdb_row unmap_row = { .name = "UNMAP",
+				   USAGE10(CDB_UNMAP, 0, 0, 0, 0, 0, 0, LEN2, CONTROL),
+				   .start = unmap_start,
+				   .direction = DIR_OUT,
+				   .rule = RSV_WRITE,
+				   .flags = ROW_MEDIUM | ROW_WRITES,
+				   .exists = lu_can_unmap,
+				   LONG };

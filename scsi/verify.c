@@ -3,7 +3,7 @@
  * VERIFY, SBC 5.39: BYTCHK 0 reads the medium, 1 compares it with as much Data-Out, 3 with one
  * block again and again. The buffer holds Data-Out in front and the medium's data behind.
  */
-#include "scsi.h"
+#include "rows.h"
 
 enum {
 	VERIFY_CHUNK = BUF_MAX / 2,
@@ -72,7 +72,7 @@ static void verify_chunk(struct scsi_task *task)
 		verify_arrived(task);
 }
 
-void verify_start(struct scsi_task *task)
+static void verify_start(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
 	uint8_t check = bytchk(task);
@@ -102,3 +102,30 @@ void verify_start(struct scsi_task *task)
 	if (task_buffer(task, task->scratch[0], task->scratch[0] + chunk, verify_chunk))
 		verify_chunk(task);
 }
+
+const struct cdb_row verify10_row = { .name = "VERIFY (10)",
+				      USAGE10(CDB_VERIFY_10, RW_DPO | VERIFY_BYTCHK, LBA4, 0, LEN2,
+					      CONTROL),
+				      .start = verify_start,
+				      .direction = DIR_OUT,
+				      .rule = RSV_READ,
+				      .flags = ROW_MEDIUM,
+				      MEDIUM };
+
+const struct cdb_row verify16_row = { .name = "VERIFY (16)",
+				      USAGE16(CDB_VERIFY_16, RW_DPO | VERIFY_BYTCHK, LBA8, LEN4, 0,
+					      CONTROL),
+				      .start = verify_start,
+				      .direction = DIR_OUT,
+				      .rule = RSV_READ,
+				      .flags = ROW_MEDIUM,
+				      MEDIUM };
+
+const struct cdb_row verify12_row = { .name = "VERIFY (12)",
+				      USAGE12(CDB_VERIFY_12, RW_DPO | VERIFY_BYTCHK, LBA4, LEN4, 0,
+					      CONTROL),
+				      .start = verify_start,
+				      .direction = DIR_OUT,
+				      .rule = RSV_READ,
+				      .flags = ROW_MEDIUM,
+				      MEDIUM };

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "scsi.h"
+#include "rows.h"
 
 enum {
 	PATTERN_SIZE = 256 << 10, /* buffer of copies */
@@ -116,7 +116,7 @@ static bool write_same_check(struct scsi_task *task)
 	return false;
 }
 
-void write_same_start(struct scsi_task *task)
+static void write_same_start(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
 	bool no_data = task->row->cdb_len == 16 && task->cdb[1] & WRITE_SAME_NDOB;
@@ -143,3 +143,19 @@ void write_same_start(struct scsi_task *task)
 		return;
 	write_same_fetch(task);
 }
+
+const struct cdb_row write_same10_row = { .name = "WRITE SAME (10)",
+					  /* UNMAP is only in the 16-byte CDB: LBPWS10 is 0. */
+					  USAGE10(CDB_WRITE_SAME_10, 0, LBA4, 0, LEN2, CONTROL),
+					  .start = write_same_start,
+					  WRITES_MEDIUM,
+					  LONG };
+
+const struct cdb_row write_same16_row = {
+	.name = "WRITE SAME (16)",
+	USAGE16(CDB_WRITE_SAME_16, WRITE_SAME_UNMAP | WRITE_SAME_NDOB, LBA8, LEN4, 0, CONTROL),
+	.start = write_same_start,
+	.unmap_bits = WRITE_SAME_UNMAP,
+	WRITES_MEDIUM,
+	LONG
+};

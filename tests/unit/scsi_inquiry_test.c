@@ -41,7 +41,7 @@ static void standard_data(void)
 static void allocation_lengths_cut_the_data(void)
 {
 	static const struct {
-		uint8_t cdb[16];
+		uint8_t cdb[CDB_MAX];
 		unsigned int alloc_at, alloc_len;
 		uint32_t full;
 	} rows[] = {

@@ -280,7 +280,7 @@ static const struct task_port_ops port_ops = { port_get, port_put, port_done };
 static inline void command_init(struct world *w, struct command *c, const uint8_t *cdb, int dir,
 				uint32_t edtl, const void *out)
 {
-	static const uint8_t lens[8] = { 6, 10, 10, 16, 16, 12, 6, 6 };
+	static const uint8_t lens[8] = { 6, 10, 10, 32, 16, 12, 6, 6 };
 
 	memset(c, 0, sizeof(*c));
 	/* Whatever a recycled task may hold. */
@@ -294,7 +294,7 @@ static inline void command_init(struct world *w, struct command *c, const uint8_
 	memset(c->task.lun, 0, sizeof(c->task.lun));
 	memset(c->task.cdb, 0, sizeof(c->task.cdb));
 	memcpy(c->task.cdb, cdb, lens[cdb[0] >> 5]);
-	c->task.cdb_len = 16;
+	c->task.cdb_len = CDB_MAX;
 	c->task.reads = dir & DIR_READ;
 	c->task.writes = dir & DIR_WRITE;
 	c->task.edtl = edtl;
@@ -412,7 +412,7 @@ static inline uint64_t get_be(const uint8_t *at, unsigned int len)
 }
 
 struct cdb {
-	uint8_t b[16];
+	uint8_t b[CDB_MAX];
 };
 
 /* A medium access CDB in the shape of its group code. */

@@ -29,8 +29,8 @@ static void a_new_nexus_learns_of_power_on_once(void)
 	n.target = &w.target;
 	nexus_attach(&n);
 	CU_ASSERT(n.id != 0 && n.id != w.a.id && n.id != w.b.id);
-	CU_ASSERT_EQUAL(as(&w, &n, (uint8_t[16]){ CDB_INQUIRY, [4] = 36 }), 0);
-	CU_ASSERT_EQUAL(as(&w, &n, (uint8_t[16]){ CDB_REPORT_LUNS, [9] = 16 }), 0);
+	CU_ASSERT_EQUAL(as(&w, &n, (uint8_t[CDB_MAX]){ CDB_INQUIRY, [4] = 36 }), 0);
+	CU_ASSERT_EQUAL(as(&w, &n, (uint8_t[CDB_MAX]){ CDB_REPORT_LUNS, [9] = 16 }), 0);
 	CU_ASSERT_EQUAL(as(&w, &n, tur), SENSE_POWER_ON);
 	CU_ASSERT_EQUAL(as(&w, &n, tur), 0);
 	nexus_detach(&n);
@@ -59,11 +59,11 @@ static void unit_attentions_come_one_by_one(void)
 	CU_ASSERT_EQUAL(as(&w, &w.b, tur), 0);
 	/* Also before an operation code that is not there. */
 	lu_raise_ua(w.lu, UA_MODE_CHANGED, NULL);
-	CU_ASSERT_EQUAL(as(&w, &w.a, (uint8_t[16]){ 0xff }), 0x062a01);
+	CU_ASSERT_EQUAL(as(&w, &w.a, (uint8_t[CDB_MAX]){ 0xff }), 0x062a01);
 	CU_ASSERT_EQUAL(as(&w, &w.b, tur), 0x062a01);
 	/* REPORT LUNS is what the last one asks for. */
 	lu_raise_ua(w.lu, UA_LUNS_CHANGED, NULL);
-	CU_ASSERT_EQUAL(as(&w, &w.a, (uint8_t[16]){ CDB_REPORT_LUNS, [9] = 16 }), 0);
+	CU_ASSERT_EQUAL(as(&w, &w.a, (uint8_t[CDB_MAX]){ CDB_REPORT_LUNS, [9] = 16 }), 0);
 	CU_ASSERT_EQUAL(as(&w, &w.a, tur), 0);
 	world_destroy(&w);
 }
@@ -101,7 +101,7 @@ static void request_sense_takes_the_condition_as_data(void)
 static void reservation_matrix(void)
 {
 	static const struct {
-		uint8_t cdb[16];
+		uint8_t cdb[CDB_MAX];
 		bool passes;
 	} rows[] = {
 		{ { CDB_INQUIRY, [4] = 36 }, true },
@@ -166,7 +166,7 @@ static void reservations_end_with_the_nexus_and_the_reset(void)
 
 static uint32_t start_stop(struct world *w, uint8_t immed, uint8_t bits)
 {
-	return as(w, &w->a, (uint8_t[16]){ CDB_START_STOP_UNIT, immed, 0, 0, bits });
+	return as(w, &w->a, (uint8_t[CDB_MAX]){ CDB_START_STOP_UNIT, immed, 0, 0, bits });
 }
 
 static void a_stopped_unit_needs_a_start(void)
@@ -181,8 +181,8 @@ static void a_stopped_unit_needs_a_start(void)
 	CU_ASSERT_EQUAL(w.disk.log[0].opcode, BS_FLUSH);
 	CU_ASSERT_EQUAL(as(&w, &w.a, tur), SENSE_NEEDS_START);
 	CU_ASSERT_EQUAL(as(&w, &w.b, read.b), SENSE_NEEDS_START);
-	CU_ASSERT_EQUAL(as(&w, &w.b, (uint8_t[16]){ CDB_INQUIRY, [4] = 36 }), 0);
-	command_run(&w, &c, (uint8_t[16]){ CDB_REQUEST_SENSE, [4] = 18 }, DIR_READ, 18, NULL);
+	CU_ASSERT_EQUAL(as(&w, &w.b, (uint8_t[CDB_MAX]){ CDB_INQUIRY, [4] = 36 }), 0);
+	command_run(&w, &c, (uint8_t[CDB_MAX]){ CDB_REQUEST_SENSE, [4] = 18 }, DIR_READ, 18, NULL);
 	CU_ASSERT_EQUAL(c.in[2], 2);
 	CU_ASSERT_EQUAL(get_be(c.in + 12, 2), 0x0402);
 	command_free(&c);
@@ -208,7 +208,7 @@ static void a_stopped_unit_needs_a_start(void)
 static void mode_sense_pages(void)
 {
 	static const struct {
-		uint8_t cdb[16];
+		uint8_t cdb[CDB_MAX];
 		uint32_t sense, len, page_at;
 	} rows[] = {
 		{ { CDB_MODE_SENSE_6, 0, 0x08, 0, 255 }, 0, 4 + 8 + 20, 12 },
