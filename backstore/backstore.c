@@ -157,7 +157,7 @@ static void check_range(const struct backstore *bs, const struct bs_req *req)
 {
 	const struct bs_limits *l = &bs->limits;
 
-	if (req->opcode == BS_FLUSH)
+	if (req->opcode == BS_FLUSH || req->opcode == BS_SPACE)
 		return;
 	assert(req->offset <= l->size && req->len <= l->size - req->offset);
 	assert(req->offset % l->block_size == 0 && req->len % l->block_size == 0);
@@ -178,17 +178,21 @@ static void count(struct bs_stats *stats, const struct bs_req *req)
 		break;
 	case BS_FLUSH: stat_add(&stats->flushes, 1); break;
 	case BS_UNMAP:
-	case BS_ZERO: stat_add(&stats->unmaps, 1); break;
+	case BS_ZERO:
+	case BS_ERASE: stat_add(&stats->unmaps, 1); break;
+	case BS_COPY: stat_add(&stats->write_bytes, req->len); break;
+	case BS_EXTENT:
+	case BS_SPACE: break;
 	}
 }
 
 static const char *opcode_name(enum bs_opcode opcode)
 {
-	static const char *const names[] = { [BS_READ] = "read",
-					     [BS_WRITE] = "write",
-					     [BS_FLUSH] = "flush",
-					     [BS_UNMAP] = "unmap",
-					     [BS_ZERO] = "zero" };
+	static const char *const names[] = {
+		[BS_READ] = "read",   [BS_WRITE] = "write",	    [BS_FLUSH] = "flush",
+		[BS_UNMAP] = "unmap", [BS_ZERO] = "zero",	    [BS_ERASE] = "erase",
+		[BS_COPY] = "copy",   [BS_EXTENT] = "extent query", [BS_SPACE] = "space query"
+	};
 
 	return names[opcode];
 }
@@ -233,9 +237,7 @@ static int account(struct backstore *bs, const struct bs_req *req, int res)
 /* What is refused without asking the driver. */
 static int refusal(struct backstore *bs, const struct bs_req *req)
 {
-	bool writes = req->opcode != BS_READ && req->opcode != BS_FLUSH;
-
-	if (writes && bs->limits.read_only)
+	if (bs_writes(req->opcode) && bs->limits.read_only)
 		return -EROFS;
 	if (promises_stable_media(req) && atomic_load(&bs->flush_failed))
 		return -EIO;
@@ -252,7 +254,7 @@ bool bs_submit(struct backstore *bs, struct bs_req *req)
 		stat_add(&bs->stats[req->reactor->index].errors, 1);
 		return true;
 	}
-	if (req->opcode != BS_FLUSH && !req->len)
+	if (req->opcode != BS_FLUSH && req->opcode != BS_SPACE && !req->len)
 		return true;
 	if (!bs->driver->submit(bs, req))
 		return false;

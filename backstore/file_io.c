@@ -300,6 +300,10 @@ bool file_submit(struct backstore *bs, struct bs_req *req)
 		queue_zero(req);
 		return false;
 	case BS_FLUSH: break;
+	case BS_ERASE:
+	case BS_COPY:
+	case BS_EXTENT:
+	case BS_SPACE: req->res = -EOPNOTSUPP; return true;
 	}
 	if (bs->limits.read_only) {
 		req->res = 0; /* nothing was ever written */

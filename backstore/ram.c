@@ -88,6 +88,10 @@ static bool ram_submit(struct backstore *bs, struct bs_req *req)
 	case BS_UNMAP:
 	case BS_ZERO: region_discard(disk->region, p, req->len); break;
 	case BS_FLUSH: break;
+	case BS_ERASE:
+	case BS_COPY:
+	case BS_EXTENT:
+	case BS_SPACE: req->res = -EOPNOTSUPP; break;
 	}
 	return true;
 }

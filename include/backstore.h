@@ -25,8 +25,22 @@ enum bs_opcode {
 	BS_FLUSH, /* everything whose write was done before is on stable media; offset/len unused */
 	BS_UNMAP, /* space may be given back; reads return zeros afterwards */
 	BS_ZERO, /* reads return zeros afterwards, space stays allocated where the driver can; BS_FUA */
+	BS_ERASE, /* what was there cannot be read from the medium again; needs limits.can_erase */
+	/* Copies len bytes from source at source_offset without moving them through memory (reflink,
+	 * copy_file_range). -EOPNOTSUPP: these two cannot, read and write instead. */
+	BS_COPY,
+	BS_EXTENT, /* what is at offset: fills in extent, for at most len bytes from there */
+	BS_SPACE, /* fills in space; offset and len unused */
 };
+enum { BS_OPCODES = BS_SPACE + 1 };
+/* It changes what is read. */
+static inline bool bs_writes(enum bs_opcode opcode)
+{
+	return opcode != BS_READ && opcode != BS_FLUSH && opcode != BS_EXTENT && opcode != BS_SPACE;
+}
+
 #define BS_FUA 0x1u
+#define BS_ATOMIC 0x2u /* BS_WRITE: all or nothing, power failure included; see limits.atomic_max */
 
 /* One request. Embedded in the caller's command. */
 struct bs_req {
@@ -35,10 +49,24 @@ struct bs_req {
 	uint32_t flags;
 	uint64_t offset, len; /* bytes; READ and WRITE at most BUF_MAX */
 	void *data; /* READ, WRITE: len bytes, borrowed until done */
+	struct backstore *source; /* COPY: where from; may be bs itself, ranges do not overlap */
+	uint64_t source_offset; /* COPY */
 	struct reactor *reactor; /* submit and done happen on its thread */
 	/* Called exactly once, never from inside bs_submit() unless bs_submit says so by returning
 	 * true (see there). res: 0 or -errno (-EIO, -ENOSPC, -EROFS, -ENODATA for a range lost...). */
 	void (*done)(struct bs_req *req, int res);
+	/* results */
+	union {
+		struct {
+			uint64_t
+				len; /* bytes from offset that are alike, a multiple of the block */
+			bool mapped; /* they have space */
+		} extent;
+		struct {
+			uint64_t used,
+				available; /* bytes: taken by this disk, and what it could still get */
+		} space;
+	};
 	/* the driver's */
 	struct io_op op;
 	union {
@@ -60,6 +88,11 @@ struct bs_limits {
 	bool volatile_cache; /* a done write may be lost by power failure before a flush: WCE=1 */
 	bool can_unmap; /* space is really given back */
 	uint32_t unmap_granularity; /* bytes, 0 = block_size */
+	uint32_t unmap_alignment; /* bytes: first aligned offset */
+	bool can_erase, can_report_extents, can_report_space;
+	/* BS_ATOMIC: most bytes of one such write, and what offset and length have to be multiples
+	 * of. At least one block. */
+	uint32_t atomic_max, atomic_granularity;
 	bool rotational;
 	bool lends_pointers; /* bs_borrow() works */
 };

@@ -15,11 +15,12 @@
 #include "core/reactor.h"
 #include "core/slab.h"
 
-enum { TARGET_LUNS = 256, CDB_MAX = 32, SENSE_MAX = 96 };
+enum { TARGET_LUNS = 256, TARGET_PORTS = 16, CDB_MAX = 32, SENSE_MAX = 96 };
 
 struct lu;
 struct nexus;
 struct scsi_task;
+struct store;
 
 /* SAM status codes. */
 enum scsi_status {
@@ -33,10 +34,32 @@ enum scsi_status {
 	SAM_TASK_ABORTED = 0x40,
 };
 
-/* A SCSI target device: a name and a map of logical units. */
+/* ASYMMETRIC ACCESS STATE of a target port group, SPC 6.38. */
+enum access_state {
+	ACCESS_OPTIMIZED = 0x0,
+	ACCESS_NON_OPTIMIZED = 0x1,
+	ACCESS_STANDBY = 0x2,
+	ACCESS_UNAVAILABLE = 0x3,
+	ACCESS_OFFLINE = 0xe,
+	ACCESS_TRANSITIONING = 0xf,
+};
+
+/* A SCSI target port: in iSCSI a portal group of the target. It is a target port group of its own,
+ * so that each portal group has an access state. */
+struct target_port {
+	uint16_t tag; /* portal group tag, and TARGET PORT GROUP: 1..65535 */
+	uint16_t relative; /* RELATIVE TARGET PORT IDENTIFIER: 1..65535, stable across restarts */
+	bool preferred; /* PREF */
+	_Atomic uint8_t access; /* enum access_state */
+	_Atomic uint8_t
+		access_status; /* STATUS CODE, SPC 6.38: 0 never, 1 by STPG, 2 by ourselves */
+};
+
+/* A SCSI target device: a name, its ports and a map of logical units. */
 struct scsi_target {
 	char name[224]; /* iSCSI name */
-	uint16_t port_group, relative_port; /* VPD 83 */
+	struct target_port ports[TARGET_PORTS]; /* the first port_count, at least 1 */
+	unsigned int port_count;
 	struct lu *lun[TARGET_LUNS]; /* NULL: no such LUN */
 };
 
@@ -55,6 +78,13 @@ struct task_port_ops {
 	/* Ends the task: task->status, sense, and residual are set. The task is the port's again;
 	 * the SCSI layer must have released buffers and touches it no more. */
 	void (*done)(struct scsi_task *task);
+	/* Aborts every task of task->lu, on every reactor, whose nexus `victim(arg, nexus)` names
+	 * [any thread], but for `task` itself. report: they end with TASK ABORTED (TAS), else without
+	 * an answer. io_done(task, true) follows, never from inside, when none of them can reach the
+	 * medium or the initiator any more; arg is borrowed until then. */
+	void (*abort_tasks)(struct scsi_task *task,
+			    bool (*victim)(const void *arg, const struct nexus *nexus),
+			    const void *arg, bool report);
 };
 
 /* A command in execution. Embedded in the port's command; the port fills in the upper part and
@@ -93,12 +123,14 @@ struct scsi_task {
 
 	/* the SCSI layer's */
 	struct lu *lu;
+	struct lu *io_lu; /* whose backstore req goes to: lu, or the other end of a copy */
 	const struct cdb_row *row;
 	/* Called by the port, see above. */
 	void (*io_done)(struct scsi_task *task, bool ok);
 	void (*step)(struct scsi_task *task); /* next step of a multi-step command */
 	struct bs_req req;
 	struct buf *buf; /* owned */
+	void *context; /* owned, from malloc(): what a command of many steps has to remember */
 	struct buf_waiter waiter;
 	struct list lu_node; /* queue behind an exclusive command */
 	void *mem; /* memory the present step works on: buf->data or borrowed */
@@ -106,6 +138,8 @@ struct scsi_task {
 	uint64_t pos, end; /* bytes of the command that are done / in all */
 	uint32_t chunk; /* bytes of the present step */
 	uint32_t scratch[8];
+	struct list set_node; /* the task set's: dormant */
+	uint8_t set_state; /* enum in scsi/scsi.h */
 	bool counted_write; /* holds the LU's write gate */
 	bool exclusive; /* holds the LU alone: COMPARE AND WRITE */
 	uint8_t waits; /* what has to come back: enum in scsi/scsi.h */
@@ -118,9 +152,19 @@ enum unit_attention {
 	UA_POWER_ON, /* 29/00: iscsi-ls retries after this one only */
 	UA_BUS_DEVICE_RESET, /* 29/03: LUN RESET by another nexus */
 	UA_NEXUS_LOSS, /* 29/07 */
+	UA_COMMANDS_CLEARED, /* 2F/00: by another initiator */
+	UA_MEDIUM_CHANGED, /* 28/00: not ready to ready change, medium may have changed */
 	UA_CAPACITY_CHANGED, /* 2A/09 */
 	UA_MODE_CHANGED, /* 2A/01 */
+	UA_LOG_CHANGED, /* 2A/02 */
+	UA_RESERVATIONS_PREEMPTED, /* 2A/03 */
 	UA_RESERVATIONS_RELEASED, /* 2A/04 */
+	UA_REGISTRATIONS_PREEMPTED, /* 2A/05 */
+	UA_ACCESS_STATE_CHANGED, /* 2A/06: asymmetric access state */
+	UA_TIMESTAMP_CHANGED, /* 2A/10 */
+	UA_THRESHOLD_REACHED, /* 38/07: thin provisioning soft threshold */
+	UA_INQUIRY_CHANGED, /* 3F/03 */
+	UA_IDENTIFIER_CHANGED, /* 3F/05: device identifier */
 	UA_LUNS_CHANGED, /* 3F/0E */
 	UA_COUNT,
 };
@@ -129,10 +173,14 @@ enum unit_attention {
 struct nexus {
 	struct list node; /* on the scsi layer's list of nexuses, under its lock */
 	struct scsi_target *target;
+	struct target_port *port; /* of target: where it came in */
 	char initiator_name[224];
 	uint8_t isid[6];
 	uint64_t id; /* unique for the life of the daemon, never 0; set by nexus_attach */
 	_Atomic uint32_t unit_attentions[TARGET_LUNS]; /* bit set of enum unit_attention per LUN */
+	/* Bit set of enum reservation_rule: commands that conflict with a reservation. Computed when
+	 * a reservation changes, so that a command looks at one byte. */
+	_Atomic uint8_t denied[TARGET_LUNS];
 };
 
 struct lu_config {
@@ -140,6 +188,8 @@ struct lu_config {
 	const char *serial; /* unit serial number, 1..36 printable characters */
 	const char *product; /* INQUIRY product, up to 16 characters */
 	unsigned int reactors; /* how many: per-reactor state */
+	struct store *store; /* for what survives restart; borrowed, NULL: nothing does */
+	bool removable;
 };
 
 /* Counters of one LU on one reactor. */

@@ -30,7 +30,7 @@ static void caw_read(struct scsi_task *task)
 	}
 	stat_add(&task_stats(task)->write_bytes, len);
 	if (task_io(task, BS_WRITE, task->lba << task->lu->block_shift, len, write,
-		    task->cdb[1] & RW_FUA ? BS_FUA : 0, caw_written))
+		    write_flags(task->lu, task->cdb[1] & RW_FUA), caw_written))
 		caw_written(task);
 }
 

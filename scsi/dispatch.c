@@ -15,6 +15,7 @@ static void task_reset(struct scsi_task *task)
 	task->sense_len = 0;
 	task->transfer_len = 0;
 	task->buf = NULL;
+	task->context = NULL;
 	task->mem = NULL;
 	task->pos = 0;
 	task->counted_write = false;
@@ -85,23 +86,6 @@ static void submit_without_lu(struct scsi_task *task)
 		task->row->start(task);
 }
 
-/* False: the unit is not in a state for this command; ended. */
-static bool unit_ready(struct scsi_task *task)
-{
-	struct lu *lu = task->lu;
-
-	if (task->row->flags & ROW_MEDIUM &&
-	    atomic_load_explicit(&lu->stopped, memory_order_relaxed)) {
-		task_fail(task, SENSE_NEEDS_START);
-		return false;
-	}
-	if (task->row->flags & ROW_WRITES && lu->read_only) {
-		task_fail(task, SENSE_WRITE_PROTECTED);
-		return false;
-	}
-	return true;
-}
-
 void scsi_submit(struct scsi_task *task)
 {
 	struct nexus *nexus = task->nexus;
@@ -131,7 +115,7 @@ void scsi_submit(struct scsi_task *task)
 	}
 	if (!reserved_bits_clear(task))
 		return;
-	if (__builtin_expect(reservation_conflict(lu, nexus, row->rule), 0)) {
+	if (__builtin_expect(reservation_conflict(nexus, number, row->rule), 0)) {
 		stat_add(&task_stats(task)->conflicts, 1);
 		task->status = SAM_RESERVATION_CONFLICT;
 		task_end(task);

@@ -19,7 +19,7 @@
 
 static struct gate_slot *slot_of(const struct scsi_task *task)
 {
-	return &task->lu->per_reactor[task->reactor->index].gate;
+	return &task->io_lu->per_reactor[task->reactor->index].gate;
 }
 
 /* Slot by slot will do: with the flag up nobody begins. */
@@ -147,6 +147,7 @@ bool gate_lock(struct scsi_task *task, void (*step)(struct scsi_task *task))
 {
 	struct lu *lu = task->lu;
 
+	task->io_lu = lu;
 	task->step = step;
 	pthread_mutex_lock(&lu->lock);
 	if (lu->owner) {

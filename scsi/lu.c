@@ -37,7 +37,11 @@ int lu_create(const struct lu_config *cfg, struct lu **out)
 	lu->block_size = limits->block_size;
 	lu->block_shift = (uint8_t)__builtin_ctz(limits->block_size);
 	lu->blocks = limits->size >> lu->block_shift;
-	lu->read_only = limits->read_only;
+	if (limits->read_only)
+		lu_set(lu, LU_READ_ONLY);
+	lu->removable = cfg->removable;
+	lu->store = cfg->store;
+	atomic_store(&lu->mode.write_cache, limits->volatile_cache);
 	lu->lends = limits->lends_pointers;
 	lu->volatile_cache = limits->volatile_cache;
 	lu->can_unmap = limits->can_unmap;
@@ -91,6 +95,10 @@ void nexus_attach(struct nexus *nexus)
 	pthread_mutex_lock(&nexuses.lock);
 	list_add_tail(&nexuses.list, &nexus->node);
 	pthread_mutex_unlock(&nexuses.lock);
+	for (int i = 0; i < TARGET_LUNS; i++) {
+		if (nexus->target->lun[i])
+			reservation_changed(nexus->target->lun[i]);
+	}
 }
 
 void nexus_detach(struct nexus *nexus)
@@ -102,12 +110,12 @@ void nexus_detach(struct nexus *nexus)
 		struct lu *lu = nexus->target->lun[i];
 		uint64_t holder = nexus->id;
 
-		if (lu)
-			atomic_compare_exchange_strong(&lu->reserved_by, &holder, 0);
+		if (lu && atomic_compare_exchange_strong(&lu->reserved_by, &holder, 0))
+			reservation_changed(lu);
 	}
 }
 
-void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except)
+void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, void *arg), void *arg)
 {
 	struct list *node;
 
@@ -115,17 +123,36 @@ void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *exce
 	list_for_each(node, &nexuses.list) {
 		struct nexus *nexus = list_entry(node, struct nexus, node);
 
-		for (int i = 0; nexus != except && i < TARGET_LUNS; i++) {
+		for (int i = 0; i < TARGET_LUNS; i++) {
 			if (nexus->target->lun[i] == lu)
-				atomic_fetch_or(&nexus->unit_attentions[i], 1u << ua);
+				visit(nexus, i, arg);
 		}
 	}
 	pthread_mutex_unlock(&nexuses.lock);
 }
 
+struct raise {
+	const struct nexus *except;
+	uint32_t bit;
+};
+
+static void raise_ua(struct nexus *nexus, int lun, void *arg)
+{
+	const struct raise *raise = arg;
+
+	if (nexus != raise->except)
+		atomic_fetch_or(&nexus->unit_attentions[lun], raise->bit);
+}
+
+void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except)
+{
+	lu_each_nexus(lu, raise_ua, &(struct raise){ except, 1u << ua });
+}
+
 void lu_reset(struct lu *lu, const struct nexus *by)
 {
 	atomic_store(&lu->reserved_by, 0);
-	atomic_store(&lu->stopped, false);
+	reservation_changed(lu);
+	lu_clear(lu, LU_STOPPED);
 	lu_raise_ua(lu, UA_BUS_DEVICE_RESET, by);
 }

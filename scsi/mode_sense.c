@@ -12,7 +12,7 @@ enum { PAGE_MAX = 18, SUBPAGE_ALL = 0xff };
 /* Page bytes behind PAGE CODE and PAGE LENGTH, at their offset in the page. */
 static void caching_page(const struct lu *lu, uint8_t *page)
 {
-	page[2] = lu->volatile_cache ? MODE_CACHING_WCE : 0;
+	page[2] = atomic_load(&lu->mode.write_cache) ? MODE_CACHING_WCE : 0;
 }
 
 static void control_page(const struct lu *lu, uint8_t *page)
@@ -105,7 +105,8 @@ static int mode_fill(struct scsi_task *task, uint8_t *out, size_t header, bool l
 
 static uint8_t device_specific(const struct lu *lu)
 {
-	return (uint8_t)(MODE_DPOFUA | (lu->read_only ? MODE_WRITE_PROTECT : 0));
+	return (uint8_t)(MODE_DPOFUA |
+			 (lu_is(lu, LU_READ_ONLY | LU_SOFT_PROTECTED) ? MODE_WRITE_PROTECT : 0));
 }
 
 static int mode_sense6_fill(struct scsi_task *task, uint8_t *out)

@@ -5,14 +5,19 @@
  */
 #include "rows.h"
 
-/* Whether a command of this rule meets a conflict; more types of reservation are more rows. */
-static const bool denied[RSV_RULES] = {
-	[RSV_NEVER] = false, [RSV_READ] = true, [RSV_WRITE] = true
-};
+/* What a nexus meets that does not hold the reservation. */
+enum { DENIED = 1 << RSV_READ | 1 << RSV_WRITE | 1 << RSV_LEGACY };
 
-bool reservation_denies(enum reservation_rule rule)
+static void deny(struct nexus *nexus, int lun, void *arg)
 {
-	return denied[rule];
+	uint64_t holder = atomic_load(&((struct lu *)arg)->reserved_by);
+
+	atomic_store(&nexus->denied[lun], holder && holder != nexus->id ? DENIED : 0);
+}
+
+void reservation_changed(struct lu *lu)
+{
+	lu_each_nexus(lu, deny, lu);
 }
 
 /* Others met the conflict before; two at once are told apart here. */
@@ -22,6 +27,8 @@ static void reserve6_start(struct scsi_task *task)
 
 	if (!atomic_compare_exchange_strong(&task->lu->reserved_by, &holder, id) && holder != id)
 		task->status = SAM_RESERVATION_CONFLICT;
+	else
+		reservation_changed(task->lu);
 	task_end(task);
 }
 
@@ -30,7 +37,8 @@ static void release6_start(struct scsi_task *task)
 {
 	uint64_t holder = task->nexus->id;
 
-	atomic_compare_exchange_strong(&task->lu->reserved_by, &holder, 0);
+	if (atomic_compare_exchange_strong(&task->lu->reserved_by, &holder, 0))
+		reservation_changed(task->lu);
 	task_end(task);
 }
 

@@ -136,7 +136,7 @@ static void write_arrived(struct scsi_task *task)
 		task->first_buf = NULL;
 	}
 	if (task_io(task, BS_WRITE, offset, task->chunk, task->buf->data,
-		    task_has_bit(task, RW_FUA) ? BS_FUA : 0, write_stored))
+		    write_flags(task->lu, task_has_bit(task, RW_FUA)), write_stored))
 		write_stored(task);
 }
 

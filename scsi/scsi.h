@@ -38,14 +38,35 @@ enum task_waits {
 
 enum data_direction { DIR_NONE, DIR_IN, DIR_OUT };
 
-/* Which reservations of other nexuses a command minds; columns of the table in reserve.c. */
-enum reservation_rule { RSV_NEVER, RSV_READ, RSV_WRITE, RSV_RULES };
+/* Which reservations a command minds, SPC 5.14 tables "allowed commands". */
+enum reservation_rule {
+	RSV_NEVER, /* none */
+	RSV_READ, /* Exclusive Access of others */
+	RSV_WRITE, /* Write Exclusive of others, too */
+	RSV_LEGACY, /* RESERVE and RELEASE (6): any registration */
+	RSV_PERSISTENT, /* PERSISTENT RESERVE IN and OUT: a RESERVE (6) */
+	RSV_RULES
+};
+
+/* Why a unit may refuse commands, as bits of lu->condition; ready.c says which commands and how. */
+enum lu_condition {
+	LU_STOPPED = 0x01, /* START STOP UNIT */
+	LU_NO_MEDIUM = 0x02, /* ejected */
+	LU_READ_ONLY = 0x04, /* the backstore is */
+	LU_SOFT_PROTECTED = 0x08, /* SWP of the Control page */
+	LU_SANITIZING = 0x10,
+	LU_SANITIZE_FAILED = 0x20,
+	LU_FORMATTING = 0x40,
+};
 
 enum row_flags {
 	ROW_MEDIUM = 0x01, /* needs a started unit */
 	ROW_WRITES = 0x02, /* changes the medium: refused when write protected */
 	ROW_NO_LU = 0x04, /* answers for LUNs that do not exist */
 	ROW_NO_UA = 0x08, /* does not report unit attentions, SAM 5.14.1 */
+	ROW_STANDBY = 0x10, /* runs in access state standby, SPC 5.16.2.6 */
+	ROW_UNAVAILABLE = 0x20, /* and in unavailable */
+	ROW_DURING_JOB = 0x40, /* runs while the unit is sanitized or formatted */
 };
 
 /*
@@ -124,6 +145,14 @@ struct gate_slot { /* one per reactor; [owner thread] but for the atomics */
 	struct lu *lu;
 } __attribute__((aligned(64)));
 
+/* Values of mode pages that other code looks at. Written under the LU's lock. [any thread] */
+struct lu_mode {
+	_Atomic bool write_cache; /* WCE; false: every write is forced to the medium */
+	_Atomic bool d_sense; /* sense in descriptor format */
+	_Atomic bool tas; /* tasks aborted by others end with TASK ABORTED */
+	_Atomic uint8_t qerr; /* QUEUE ERROR MANAGEMENT */
+};
+
 struct lu_reactor {
 	struct lu_stats stats;
 	struct gate_slot gate;
@@ -136,11 +165,13 @@ struct lu {
 	uint32_t block_size; /* bytes */
 	uint8_t block_shift;
 	uint8_t max_compare_blocks;
+	struct store *store; /* NULL: nothing survives restart */
 	uint8_t protection; /* 0: blocks have none; else the protection type 1, 2, 3 */
-	bool read_only, lends, volatile_cache, can_unmap;
-	_Atomic bool stopped; /* START STOP UNIT */
+	bool lends, volatile_cache, can_unmap, removable;
+	_Atomic uint32_t condition; /* enum lu_condition */
+	struct lu_mode mode;
 	_Atomic uint32_t exclusive; /* an exclusive command drains or runs */
-	_Atomic uint64_t reserved_by; /* nexus id; 0 = not reserved */
+	_Atomic uint64_t reserved_by; /* RESERVE (6): nexus id; 0 = not reserved */
 	unsigned int reactors;
 	struct lu_reactor *per_reactor;
 
@@ -255,6 +286,9 @@ void task_respond(struct scsi_task *task);
  * requests pass the gate unless the task is exclusive. */
 bool task_io(struct scsi_task *task, enum bs_opcode opcode, uint64_t offset, uint64_t len,
 	     void *data, uint32_t flags, void (*step)(struct scsi_task *task));
+/* On another unit than the task's: the other end of a copy. */
+bool task_io_on(struct scsi_task *task, struct lu *lu, enum bs_opcode opcode, uint64_t offset,
+		uint64_t len, void *data, uint32_t flags, void (*step)(struct scsi_task *task));
 bool task_io_start(struct scsi_task *task);
 /* Lets others run: step follows in the reactor's next round of work. */
 void task_yield(struct scsi_task *task, void (*step)(struct scsi_task *task));
@@ -274,6 +308,27 @@ static inline bool task_has_bit(const struct scsi_task *task, uint8_t bit)
 /* Where data of a compare differs, or -1. */
 int64_t block_compare(const uint8_t *a, const uint8_t *b, uint32_t len);
 
+/* --- lu.c */
+/* [any thread] Each nexus that sees lu, under the lock of the list of nexuses. */
+void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, void *arg),
+		   void *arg);
+
+/* --- ready.c */
+/* False: the unit is not in a state for this command; ended. */
+bool unit_ready(struct scsi_task *task);
+static inline bool lu_is(const struct lu *lu, enum lu_condition condition)
+{
+	return atomic_load_explicit(&lu->condition, memory_order_relaxed) & condition;
+}
+void lu_set(struct lu *lu, enum lu_condition condition);
+void lu_clear(struct lu *lu, enum lu_condition condition);
+/* Flags of a backstore write: forced when the command asks for it or nothing may stay in a cache. */
+static inline uint32_t write_flags(const struct lu *lu, bool fua)
+{
+	return fua || !atomic_load_explicit(&lu->mode.write_cache, memory_order_relaxed) ? BS_FUA
+											 : 0;
+}
+
 /* --- sense.c */
 enum { SENSE_KEY_SHIFT = 16, SENSE_ASC_SHIFT = 8 };
 enum sense_code sense_of_errno(int res, enum bs_opcode opcode);
@@ -286,15 +341,14 @@ void task_sense_cdb(struct scsi_task *task, unsigned int byte, unsigned int bit)
 void task_sense_information(struct scsi_task *task, uint32_t information);
 
 /* --- reserve.c */
-/* For a nexus that does not hold the reservation. */
-bool reservation_denies(enum reservation_rule rule);
-static inline bool reservation_conflict(const struct lu *lu, const struct nexus *nexus,
+static inline bool reservation_conflict(const struct nexus *nexus, int lun,
 					enum reservation_rule rule)
 {
-	uint64_t holder = atomic_load_explicit(&lu->reserved_by, memory_order_acquire);
-
-	return __builtin_expect(holder && holder != nexus->id, 0) && reservation_denies(rule);
+	return __builtin_expect(
+		atomic_load_explicit(&nexus->denied[lun], memory_order_acquire) >> rule & 1, 0);
 }
+/* The reservation of lu has changed, or a nexus has come: computes denied of every nexus. */
+void reservation_changed(struct lu *lu);
 
 /* --- unit_attention.c */
 /* Takes the condition that is reported first out of the set; false: none. */

@@ -5,6 +5,7 @@
  * outstanding, so that scsi_abort() knows what to take back. Always on the task's owner thread.
  */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "scsi.h"
@@ -26,6 +27,8 @@ static void task_free(struct scsi_task *task)
 	if (task->buf)
 		buf_put(task->reactor, task->buf);
 	task->buf = NULL;
+	free(task->context);
+	task->context = NULL;
 }
 
 void task_end(struct scsi_task *task)
@@ -213,7 +216,7 @@ static void io_done(struct bs_req *req, int res)
 bool task_io_start(struct scsi_task *task)
 {
 	task->waits = WAITS_BACKSTORE;
-	if (!bs_submit(task->lu->bs, &task->req))
+	if (!bs_submit(task->io_lu->bs, &task->req))
 		return false;
 	task->waits = WAITS_NOTHING;
 	if (task->counted_write)
@@ -224,8 +227,15 @@ bool task_io_start(struct scsi_task *task)
 bool task_io(struct scsi_task *task, enum bs_opcode opcode, uint64_t offset, uint64_t len,
 	     void *data, uint32_t flags, void (*step)(struct scsi_task *task))
 {
+	return task_io_on(task, task->lu, opcode, offset, len, data, flags, step);
+}
+
+bool task_io_on(struct scsi_task *task, struct lu *lu, enum bs_opcode opcode, uint64_t offset,
+		uint64_t len, void *data, uint32_t flags, void (*step)(struct scsi_task *task))
+{
 	struct bs_req *req = &task->req;
 
+	task->io_lu = lu;
 	req->opcode = opcode;
 	req->flags = flags;
 	req->offset = offset;
@@ -234,7 +244,7 @@ bool task_io(struct scsi_task *task, enum bs_opcode opcode, uint64_t offset, uin
 	req->reactor = task->reactor;
 	req->done = io_done;
 	task->step = step;
-	if (opcode != BS_READ && opcode != BS_FLUSH && !task->exclusive && !gate_enter(task))
+	if (bs_writes(opcode) && !task->exclusive && !gate_enter(task))
 		return false;
 	return task_io_start(task);
 }

@@ -16,7 +16,7 @@ static int request_sense_fill(struct scsi_task *task, uint8_t *out)
 	if (!task->lu)
 		code = SENSE_NO_LU;
 	else if (!unit_attention_take(task->nexus, lun_number(task->lun), &code) &&
-		 atomic_load(&task->lu->stopped))
+		 lu_is(task->lu, LU_STOPPED))
 		code = SENSE_NEEDS_START;
 	return sense_write(out, code, task->cdb[1] & REQUEST_SENSE_DESC);
 }
@@ -27,7 +27,7 @@ static void stop_flushed(struct scsi_task *task)
 		task_fail_io(task);
 		return;
 	}
-	atomic_store(&task->lu->stopped, true);
+	lu_set(task->lu, LU_STOPPED);
 	task_good(task);
 }
 
@@ -36,7 +36,7 @@ static void stop_flushed(struct scsi_task *task)
 static void start_stop_start(struct scsi_task *task)
 {
 	if (task->cdb[4] & START_STOP_START) {
-		atomic_store(&task->lu->stopped, false);
+		lu_clear(task->lu, LU_STOPPED);
 		task_good(task);
 		return;
 	}

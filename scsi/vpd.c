@@ -64,6 +64,7 @@ static uint8_t *number_designator(uint8_t *at, uint8_t type, uint16_t number)
 static int identification_page(struct scsi_task *task, uint8_t *out)
 {
 	const struct scsi_target *target = task->nexus->target;
+	const struct target_port *through = task->nexus->port;
 	const char *serial = task->lu->serial;
 	struct be64 naa = be64_of(0x3ull << 60 | serial_hash(serial) >> 4);
 	uint8_t *at = out, *data = at + sizeof(struct designator);
@@ -77,9 +78,9 @@ static int identification_page(struct scsi_task *task, uint8_t *out)
 	memcpy(data + 8, serial, strlen(serial));
 	at = designator_end(at, CODE_SET_ASCII, DESIGNATOR_T10, 8 + strlen(serial));
 
-	at = number_designator(at, DESIGNATOR_RELATIVE_PORT, target->relative_port);
-	at = number_designator(at, DESIGNATOR_PORT_GROUP, target->port_group);
-	snprintf(port, sizeof(port), ",t,0x%04x", target->port_group);
+	at = number_designator(at, DESIGNATOR_RELATIVE_PORT, through->relative);
+	at = number_designator(at, DESIGNATOR_PORT_GROUP, through->tag);
+	snprintf(port, sizeof(port), ",t,0x%04x", through->tag);
 	at = name_designator(at, DESIGNATOR_OF_PORT, target->name, port);
 	at = name_designator(at, DESIGNATOR_OF_DEVICE, target->name, "");
 	return (int)(at - out);

@@ -42,6 +42,7 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 	s->maxcmdsn = who->cmdsn + s->server->cfg.limits.window - 1;
 	if (who->target) {
 		s->nexus.target = who->target->scsi;
+		s->nexus.port = &who->target->scsi->ports[0];
 		memcpy(s->nexus.initiator_name, who->initiator_name, sizeof(who->initiator_name));
 		memcpy(s->nexus.isid, who->isid.b, sizeof(who->isid.b));
 	}

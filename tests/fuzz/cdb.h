@@ -12,7 +12,7 @@
 
 enum lu_bits { /* first byte of the input; the second one chooses the size */
 	       LU_4096 = 0x01,
-	       LU_READ_ONLY = 0x02,
+	       LU_PROTECTED = 0x02,
 	       LU_WILD = 0x04, /* aborts, faults, many at once: no model, only the rules */
 	       LU_NO_UNMAP = 0x08,
 	       LU_CACHED = 0x10,

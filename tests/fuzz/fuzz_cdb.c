@@ -40,7 +40,7 @@ static bool disk_do(struct run *run, struct bs_req *req)
 		require(req->offset <= run->bs.limits.size &&
 				req->len <= run->bs.limits.size - req->offset,
 			"a request beyond the disk");
-	require(req->opcode == BS_READ || req->opcode == BS_FLUSH || !(run->bits & LU_READ_ONLY),
+	require(req->opcode == BS_READ || req->opcode == BS_FLUSH || !(run->bits & LU_PROTECTED),
 		"a read-only disk is written");
 	if (run->fault) {
 		run->fault = false;
@@ -54,6 +54,7 @@ static bool disk_do(struct run *run, struct bs_req *req)
 	case BS_UNMAP:
 	case BS_ZERO: memset(p, 0, req->len); break;
 	case BS_FLUSH: break;
+	default: req->res = -EOPNOTSUPP;
 	}
 	return true;
 }
@@ -169,7 +170,18 @@ static void done(struct scsi_task *task)
 	c->ended++;
 }
 
-static const struct task_port_ops port = { get_data, put_data, done };
+/* Nothing is aborted here: as if the victims had ended just before. */
+static void abort_tasks(struct scsi_task *task,
+			bool (*victim)(const void *arg, const struct nexus *nexus), const void *arg,
+			bool report)
+{
+	(void)victim;
+	(void)arg;
+	(void)report;
+	move(command_of(task), 0, 0);
+}
+
+static const struct task_port_ops port = { get_data, put_data, done, abort_tasks };
 
 /* --- one command */
 
@@ -335,7 +347,7 @@ static void start(struct run *run, uint8_t bits, uint8_t size)
 		.size = run->blocks * run->block,
 		.block_size = run->block,
 		.physical_block_size = 4096,
-		.read_only = bits & LU_READ_ONLY,
+		.read_only = bits & LU_PROTECTED,
 		.volatile_cache = bits & LU_CACHED,
 		.can_unmap = !(bits & LU_NO_UNMAP),
 		.lends_pointers = !run->slow,

@@ -171,7 +171,8 @@ static void start_target(void)
 	require(!lu_create(&lu, &run.lu), "lu_create");
 	memset(&run.target, 0, sizeof(run.target));
 	snprintf(run.target.name, sizeof(run.target.name), "iqn.2026-11.localhost:riser");
-	run.target.port_group = run.target.relative_port = 1;
+	run.target.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };
+	run.target.port_count = 1;
 	run.target.lun[0] = run.lu;
 	run.config = (struct target_config){ .scsi = &run.target, .allow_any = true };
 	require(!server_create(&cfg, &run.server), "server_create");

@@ -148,7 +148,9 @@ static void actor_start(struct work *work)
 	actor_next(container_of(work, struct actor, start));
 }
 
-static const struct task_port_ops port_ops = { port_get, port_put, port_done };
+static const struct task_port_ops port_ops = { .get_data = port_get,
+					       .put_data = port_put,
+					       .done = port_done };
 
 static void submit(struct actor *a, uint8_t opcode, uint64_t lba, uint32_t edtl)
 {

@@ -31,7 +31,7 @@ struct disk_log {
 struct disk {
 	struct backstore bs;
 	uint8_t *bytes;
-	int fail[BS_ZERO + 1]; /* -errno by opcode */
+	int fail[BS_OPCODES]; /* -errno by opcode */
 	bool hold; /* requests hang until disk_release() */
 	struct bs_req *held[HELD_MAX];
 	unsigned int held_count;
@@ -49,6 +49,7 @@ static inline int disk_execute(struct disk *d, struct bs_req *req)
 	case BS_UNMAP:
 	case BS_ZERO: memset(d->bytes + req->offset, 0, req->len); break;
 	case BS_FLUSH: break;
+	default: return -EOPNOTSUPP;
 	}
 	return 0;
 }
@@ -107,12 +108,16 @@ struct world {
 	struct lu *lu;
 	struct scsi_target target;
 	struct nexus a, b;
+	/* The last abort_tasks(): how many there were, and what it asked for. */
+	unsigned int aborts;
+	bool abort_report, abort_a, abort_b;
 };
 
 static inline void nexus_join(struct world *w, struct nexus *n, const char *name)
 {
 	memset(n, 0, sizeof(*n));
 	n->target = &w->target;
+	n->port = &w->target.ports[0];
 	snprintf(n->initiator_name, sizeof(n->initiator_name), "iqn.2026-11.test:%s", name);
 	nexus_attach(n);
 	for (int i = 0; i < TARGET_LUNS; i++)
@@ -138,7 +143,8 @@ static inline void world_init(struct world *w, uint32_t block_size)
 	for (uint64_t i = 0; i < l->size; i++)
 		w->disk.bytes[i] = (uint8_t)(i / block_size + i % 251);
 	snprintf(w->target.name, sizeof(w->target.name), "iqn.2026-11.test:disk");
-	w->target.port_group = w->target.relative_port = 1;
+	w->target.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };
+	w->target.port_count = 1;
 }
 
 static inline void world_open(struct world *w)
@@ -274,7 +280,21 @@ static inline void port_done(struct scsi_task *task)
 	command_ended(c);
 }
 
-static const struct task_port_ops port_ops = { port_get, port_put, port_done };
+static inline void port_abort(struct scsi_task *task,
+			      bool (*victim)(const void *arg, const struct nexus *nexus),
+			      const void *arg, bool report)
+{
+	struct command *c = container_of(task, struct command, task);
+	struct world *w = c->world;
+
+	w->aborts++;
+	w->abort_report = report;
+	w->abort_a = victim(arg, &w->a);
+	w->abort_b = victim(arg, &w->b);
+	command_move(c);
+}
+
+static const struct task_port_ops port_ops = { port_get, port_put, port_done, port_abort };
 
 /* A command that is not submitted yet. cdb: as long as its group code says. */
 static inline void command_init(struct world *w, struct command *c, const uint8_t *cdb, int dir,

@@ -66,7 +66,8 @@ static inline bool rig_up_on(struct rig *rig, const char *disk, const struct ser
 	if (lu_create(&lc, &rig->lu))
 		return false;
 	memcpy(rig->scsi.name, RIG_TARGET, sizeof(RIG_TARGET));
-	rig->scsi.port_group = rig->scsi.relative_port = 1;
+	rig->scsi.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };
+	rig->scsi.port_count = 1;
 	rig->scsi.lun[0] = rig->lu;
 	rig->target.scsi = &rig->scsi;
 	rig->target.allow_any = true;

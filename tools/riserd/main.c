@@ -67,8 +67,8 @@ static int create_target(struct daemon *d)
 	struct options *o = &d->options;
 
 	snprintf(d->scsi_target.name, sizeof(d->scsi_target.name), "%s", o->target_name);
-	d->scsi_target.port_group = 1;
-	d->scsi_target.relative_port = 1;
+	d->scsi_target.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };
+	d->scsi_target.port_count = 1;
 	for (unsigned int i = 0; i < o->disk_count; i++) {
 		struct lu_config cfg = { .bs = d->disks[i].bs, .reactors = d->reactor_count };
 
