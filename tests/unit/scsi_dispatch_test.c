@@ -61,7 +61,7 @@ static void check_row(const struct cdb_row *row, struct cdb cdb, void *arg)
 
 static void rows_are_well_formed(void)
 {
-	CU_ASSERT_EQUAL(each_row(check_row, NULL), 29);
+	CU_ASSERT(each_row(check_row, NULL) >= 29);
 }
 
 static void set_reserved_bits(const struct cdb_row *row, struct cdb cdb, void *arg)
