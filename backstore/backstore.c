@@ -32,6 +32,11 @@ const struct bs_driver *bs_driver_find(const char *name)
 	return NULL;
 }
 
+void bs_list(struct backstore *bs)
+{
+	list_add_tail(&open_disks, &bs->open_node);
+}
+
 const struct backstore *bs_find_serial(const char *serial)
 {
 	struct list *pos;
@@ -101,8 +106,9 @@ const void *bs_zeros(void)
 
 int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_t why_size)
 {
-	const struct bs_driver *driver =
-		spec->fault[0] ? &bs_fault_driver : bs_driver_find(spec->driver);
+	const struct bs_driver *driver = spec->protection ? &bs_protection_driver
+					 : spec->fault[0] ? &bs_fault_driver
+							  : bs_driver_find(spec->driver);
 	const struct backstore *other;
 	struct backstore *bs;
 	int err;
@@ -115,6 +121,8 @@ int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_
 		return err;
 	assert(bs->limits.size > 0 && bs->limits.size % bs->limits.block_size == 0);
 	assert(bs->limits.block_size == 512 || bs->limits.block_size == 4096);
+	if (bs->limits.atomic_max < bs->limits.block_size)
+		bs->limits.atomic_max = bs->limits.atomic_granularity = bs->limits.block_size;
 	/* Initiators take disks with one serial for paths to one disk. */
 	other = bs_find_serial(bs->serial);
 	if (other) {
@@ -125,7 +133,7 @@ int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_
 		driver->close(bs);
 		return err;
 	}
-	list_add_tail(&open_disks, &bs->open_node);
+	bs_list(bs);
 	*out = bs;
 	return 0;
 }
@@ -145,24 +153,52 @@ void *bs_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
 	return bs->driver->borrow(bs, offset, len);
 }
 
+int bs_resize(struct backstore *bs)
+{
+	uint64_t before = bs->limits.size, size = before;
+	int err = bs->driver->measure ? bs->driver->measure(bs, &size) : 0;
+
+	if (err)
+		return err;
+	if (size != before) {
+		bs->limits.size = size;
+		log_info("%s: %llu bytes now, %llu before", bs->name, (unsigned long long)size,
+			 (unsigned long long)before);
+	}
+	return size ? 0 : -ENODATA;
+}
+
 /* Requests */
 
 static bool promises_stable_media(const struct bs_req *req)
 {
-	return req->opcode == BS_FLUSH ||
-	       (req->flags & BS_FUA && (req->opcode == BS_WRITE || req->opcode == BS_ZERO));
+	return req->opcode == BS_FLUSH || (req->flags & BS_FUA && bs_writes(req->opcode));
 }
 
-static void check_range(const struct backstore *bs, const struct bs_req *req)
+static bool within(const struct backstore *bs, uint64_t offset, uint64_t len)
+{
+	uint64_t size = atomic_load_explicit(&bs->limits.size, memory_order_relaxed);
+
+	return offset <= size && len <= size - offset;
+}
+
+/* Callers know the size, but it may have changed since they looked. */
+static int check_range(const struct backstore *bs, const struct bs_req *req)
 {
 	const struct bs_limits *l = &bs->limits;
 
 	if (req->opcode == BS_FLUSH || req->opcode == BS_SPACE)
-		return;
-	assert(req->offset <= l->size && req->len <= l->size - req->offset);
+		return 0;
 	assert(req->offset % l->block_size == 0 && req->len % l->block_size == 0);
 	if (req->opcode == BS_READ || req->opcode == BS_WRITE)
 		assert(req->len <= BUF_MAX && (req->data || !req->len));
+	if (req->flags & BS_ATOMIC &&
+	    (req->len > l->atomic_max || (req->offset | req->len) % l->atomic_granularity))
+		return -EINVAL;
+	if (!within(bs, req->offset, req->len) ||
+	    (req->opcode == BS_COPY && !within(req->source, req->source_offset, req->len)))
+		return -ENODATA;
+	return 0;
 }
 
 static void count(struct bs_stats *stats, const struct bs_req *req)
@@ -203,8 +239,10 @@ static const char *opcode_name(enum bs_opcode opcode)
  */
 static void latch(struct backstore *bs, const struct bs_req *req, int res)
 {
-	/* The write had no room and was not done; drivers tell that apart from a lost one. */
-	if (req->opcode != BS_FLUSH && (res == -ENOSPC || res == -EDQUOT))
+	/* It had no room, or no place in a file that has become shorter, or no memory to begin with,
+	 * and was not done; drivers tell that apart from a lost one. */
+	if (req->opcode != BS_FLUSH &&
+	    (res == -ENOSPC || res == -EDQUOT || res == -ENODATA || res == -ENOMEM))
 		return;
 	if (atomic_exchange(&bs->flush_failed, true))
 		return;
@@ -223,8 +261,9 @@ static int account(struct backstore *bs, const struct bs_req *req, int res)
 	/* The kernel told another request about a loss while this one was under way. */
 	if (!res && promises_stable_media(req) && atomic_load(&bs->flush_failed))
 		res = -EIO;
-	if (!res)
-		return 0;
+	/* Asked for, and answered, what cannot be done another way than by the caller. */
+	if (!res || res == -EOPNOTSUPP)
+		return res;
 	stat_add(&stats->errors, 1);
 	log_write_limited(&limit, LOG_LEVEL_WARN, "%s: %s of %llu bytes at %llu failed: %s",
 			  bs->name, opcode_name(req->opcode), (unsigned long long)req->len,
@@ -241,13 +280,12 @@ static int refusal(struct backstore *bs, const struct bs_req *req)
 		return -EROFS;
 	if (promises_stable_media(req) && atomic_load(&bs->flush_failed))
 		return -EIO;
-	return 0;
+	return check_range(bs, req);
 }
 
 bool bs_submit(struct backstore *bs, struct bs_req *req)
 {
 	assert_owner(req->reactor);
-	check_range(bs, req);
 	req->bs = bs;
 	req->res = refusal(bs, req);
 	if (req->res) {

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
+#include "core/slab.h"
 #include "file.h"
 
 /* First line of an attribute of the device, without white space at its end. */
@@ -66,12 +67,31 @@ bool blockdev_wwid(dev_t rdev, char *out, size_t size)
 	return true;
 }
 
+/* A range that no device takes: devices without secure erase say so before they look at it. */
+static bool can_erase(int fd)
+{
+	uint64_t range[2] = { 1, 1 };
+
+	return ioctl(fd, BLKSECDISCARD, range) && errno == EINVAL;
+}
+
+uint32_t blockdev_sector_below(dev_t dev)
+{
+	uint64_t physical = read_queue(dev, "physical_block_size");
+	char text[64];
+
+	if (read_attribute(dev, "alignment_offset", text, sizeof(text)) && text[0] != '0')
+		return 0;
+	return physical <= BUF_MIN ? (uint32_t)physical : BUF_MIN;
+}
+
 int blockdev_probe(struct file_disk *disk, const struct bs_spec *spec, uint64_t *size, char *why,
 		   size_t why_size)
 {
 	struct bs_limits *l = &disk->bs.limits;
 	unsigned int physical = 0, optimal = 0;
 	unsigned short rotational = 0;
+	char text[64];
 	int logical = 0;
 	dev_t rdev = disk->bs.dev;
 
@@ -101,5 +121,11 @@ int blockdev_probe(struct file_disk *disk, const struct bs_spec *spec, uint64_t 
 	l->can_unmap = !spec->read_only && read_queue(rdev, "write_zeroes_max_bytes") > 0 &&
 		       read_queue(rdev, "discard_max_bytes") > 0;
 	l->unmap_granularity = (uint32_t)read_queue(rdev, "discard_granularity");
+	if (l->unmap_granularity && read_attribute(rdev, "discard_alignment", text, sizeof(text)))
+		l->unmap_alignment = (uint32_t)strtoul(text, NULL, 10) % l->unmap_granularity;
+	l->can_erase = !spec->read_only && can_erase(disk->fd);
+	/* A drive does not tear the sectors that it says it has. */
+	l->atomic_max = physical > l->block_size && physical <= BUF_MAX ? physical : l->block_size;
+	l->atomic_granularity = l->atomic_max;
 	return 0;
 }

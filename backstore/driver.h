@@ -37,6 +37,8 @@ void bs_set_serial(struct backstore *bs, const struct bs_spec *spec, const char 
  * one gets the n-th serial. */
 void bs_set_serial_by_order(struct backstore *bs, const struct bs_spec *spec, const char *text);
 
+/* Puts bs among the open ones, which nobody opens again; bs_close() takes it out. [main thread] */
+void bs_list(struct backstore *bs);
 /* The open backstore with this identity, or NULL. [main thread] */
 const struct backstore *bs_find_serial(const char *serial);
 const struct backstore *bs_find_inode(dev_t dev, ino_t ino);

@@ -50,8 +50,11 @@ static const struct {
 	const char *name;
 	unsigned int opcodes;
 } opcode_names[] = {
-	{ "read", 1u << BS_READ },   { "write", 1u << BS_WRITE }, { "flush", 1u << BS_FLUSH },
-	{ "unmap", 1u << BS_UNMAP }, { "zero", 1u << BS_ZERO },	  { "any", ANY },
+	{ "read", 1u << BS_READ },   { "write", 1u << BS_WRITE },
+	{ "flush", 1u << BS_FLUSH }, { "unmap", 1u << BS_UNMAP },
+	{ "zero", 1u << BS_ZERO },   { "erase", 1u << BS_ERASE },
+	{ "copy", 1u << BS_COPY },   { "extent", 1u << BS_EXTENT },
+	{ "space", 1u << BS_SPACE }, { "any", ANY },
 };
 
 static const struct {
@@ -195,10 +198,12 @@ static int parse_rules(const char *text, struct rule *rules, unsigned int *count
 			return bs_fail(-EINVAL, why, why_size, "more than %d fault rules",
 				       RULES_MAX);
 		if (!parse_rule(one, &rules[(*count)++], &bad))
-			return bs_fail(-EINVAL, why, why_size,
-				       "fault rule %u: '%s' is not understood or leaves no effect "
-				       "(like read:eio:after=3)",
-				       *count, bad);
+			return bs_fail(
+				-EINVAL, why, why_size,
+				"fault rule %u: '%s' is not understood or leaves no effect "
+				"(like read:eio:after=3; of read, write, flush, unmap, zero, "
+				"erase, copy, extent, space, any)",
+				*count, bad);
 	}
 	return 0;
 }
@@ -218,7 +223,7 @@ static bool matches(const struct fault_disk *disk, const struct rule *rule,
 
 	if (!(rule->opcodes & 1u << req->opcode))
 		return false;
-	if (req->opcode == BS_FLUSH)
+	if (req->opcode == BS_FLUSH || req->opcode == BS_SPACE)
 		return true;
 	return req->offset / block <= rule->last_block &&
 	       (req->offset + req->len - 1) / block >= rule->first_block;
@@ -257,12 +262,22 @@ static int final_result(const struct shadow *s, int res)
 	return s->outer->opcode == BS_READ ? -ENODATA : -EIO;
 }
 
+/* The answer of a query is handed on. */
+static int finish(struct shadow *s, int res)
+{
+	if (s->outer->opcode == BS_EXTENT)
+		s->outer->extent = s->inner.extent;
+	else if (s->outer->opcode == BS_SPACE)
+		s->outer->space = s->inner.space;
+	return final_result(s, res);
+}
+
 static void inner_done(struct bs_req *inner, int res)
 {
 	struct shadow *s = container_of(inner, struct shadow, inner);
 	struct bs_req *outer = s->outer;
 
-	res = final_result(s, res);
+	res = finish(s, res);
 	free(s);
 	bs_complete(outer, res);
 }
@@ -285,7 +300,7 @@ static bool act(struct fault_disk *disk, struct shadow *s, int *res)
 	}
 	if (!bs_submit(disk->inner, &s->inner))
 		return false;
-	*res = final_result(s, s->inner.res);
+	*res = finish(s, s->inner.res);
 	free(s);
 	return true;
 }
@@ -317,6 +332,9 @@ static struct shadow *shadow_of(struct fault_disk *disk, struct bs_req *req)
 		.offset = req->offset,
 		.len = req->len,
 		.data = req->data,
+		/* Of another disk that fails on purpose nothing is copied past its rules. */
+		.source = req->source == &disk->bs ? disk->inner : req->source,
+		.source_offset = req->source_offset,
 		.reactor = req->reactor,
 		.done = inner_done,
 	};
@@ -405,10 +423,22 @@ static void *fault_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
 	return NULL;
 }
 
+static int fault_measure(struct backstore *bs, uint64_t *size)
+{
+	struct fault_disk *disk = container_of(bs, struct fault_disk, bs);
+	struct backstore *inner = disk->inner;
+	int err = inner->driver->measure ? inner->driver->measure(inner, size) : 0;
+
+	if (!err)
+		inner->limits.size = *size;
+	return err;
+}
+
 const struct bs_driver bs_fault_driver = {
 	.name = "fault",
 	.open = fault_open,
 	.close = fault_close,
 	.submit = fault_submit,
 	.borrow = fault_borrow,
+	.measure = fault_measure,
 };

@@ -6,14 +6,18 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "core/lock_wait.h"
 #include "core/log.h"
 #include "core/slab.h"
 
@@ -41,7 +45,7 @@ static void set_name(struct backstore *bs, const char *path)
 		snprintf(bs->name, sizeof(bs->name), "...%s", path + len - (sizeof(bs->name) - 4));
 }
 
-static void sync_folder_of(const char *path)
+void sync_folder_of(const char *path)
 {
 	char folder[PATH_MAX];
 	const char *slash = strrchr(path, '/');
@@ -116,27 +120,36 @@ static int refuse_twice(struct opening *o)
 		    o->spec->path, other->name);
 }
 
+static int try_open(void *arg)
+{
+	struct opening *o = arg;
+	const struct bs_spec *spec = o->spec;
+	int flags = O_CLOEXEC | (spec->read_only ? O_RDONLY : O_RDWR) |
+		    (spec->direct ? O_DIRECT : 0) | (S_ISBLK(o->st.st_mode) ? O_EXCL : 0);
+
+	o->disk->fd = open(spec->path, flags);
+	return o->disk->fd < 0 ? -errno : 0;
+}
+
 static int open_first(struct opening *o)
 {
 	const struct bs_spec *spec = o->spec;
 	struct file_disk *disk = o->disk;
-	int flags = O_CLOEXEC | (spec->read_only ? O_RDONLY : O_RDWR) |
-		    (spec->direct ? O_DIRECT : 0) | (S_ISBLK(o->st.st_mode) ? O_EXCL : 0);
 	mode_t type = o->st.st_mode & S_IFMT;
+	int err = lock_wait(try_open, o, spec->path);
 
-	disk->fd = open(spec->path, flags);
-	if (disk->fd < 0 && errno == EBUSY)
+	if (err == -EBUSY)
 		return fail(o, -EBUSY,
 			    "%s is in use (mounted, swap, part of a volume group or served by "
 			    "another program): stop that first",
 			    spec->path);
-	if (disk->fd < 0 && errno == EINVAL && spec->direct)
+	if (err == -EINVAL && spec->direct)
 		return fail(o, -EINVAL,
 			    "%s is on a filesystem without O_DIRECT: leave out direct=on",
 			    spec->path);
-	if (disk->fd < 0)
-		return fail(o, -errno, "%s: %s%s", spec->path, strerror(errno),
-			    errno == EROFS || errno == EACCES || errno == EPERM
+	if (err)
+		return fail(o, err, "%s: %s%s", spec->path, strerror(-err),
+			    err == -EROFS || err == -EACCES || err == -EPERM
 				    ? " (readonly=on needs less)"
 				    : "");
 	if (fstat(disk->fd, &o->st) || (o->st.st_mode & S_IFMT) != type)
@@ -154,30 +167,45 @@ static int open_second(struct opening *o)
 	if (o->disk->second_fd < 0)
 		return fail(o, -errno, "%s cannot be opened a second time through %s: %s",
 			    o->spec->path, path, strerror(errno));
+	if (!o->disk->direct)
+		o->disk->medium_fd =
+			open(path, O_CLOEXEC | O_DIRECT | (o->spec->read_only ? O_RDONLY : O_RDWR));
 	return 0;
 }
 
-/* Against other programs that lock (QEMU does); a block device has O_EXCL. */
-static int lock(struct opening *o)
+static int try_lock(void *arg)
 {
+	const struct opening *o = arg;
 	struct flock region = {
 		.l_type = o->spec->read_only ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
 	};
 
-	if (o->disk->block_device || fcntl(o->disk->fd, F_OFD_SETLK, &region) == 0)
+	if (fcntl(o->disk->fd, F_OFD_SETLK, &region) == 0)
 		return 0;
-	if (errno == EAGAIN || errno == EACCES)
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/* Against other programs that lock (QEMU does); a block device has O_EXCL. */
+static int lock(struct opening *o)
+{
+	int err = o->disk->block_device ? 0 : lock_wait(try_lock, o, o->spec->path);
+
+	if (!err)
+		return 0;
+	if (err == -EBUSY)
 		return fail(o, -EBUSY,
 			    "%s is locked by another program%s: stop that first (lslocks shows it)",
 			    o->spec->path, o->spec->read_only ? " that writes to it" : "");
-	log_warn("%s: cannot be locked against other programs: %s", o->spec->path, strerror(errno));
+	log_warn("%s: cannot be locked against other programs: %s", o->spec->path, strerror(-err));
 	return 0;
 }
 
 static int probe_file(struct opening *o)
 {
 	struct bs_limits *l = &o->disk->bs.limits;
+	struct statvfs fs = { .f_bsize = BUF_MIN };
+	uint32_t sector;
 	off_t beyond;
 
 	o->size = (uint64_t)o->st.st_size;
@@ -194,8 +222,43 @@ static int probe_file(struct opening *o)
 	l->can_unmap = !o->spec->read_only &&
 		       !fallocate(o->disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond,
 				  BUF_MIN);
-	l->unmap_granularity = o->st.st_blksize > 0 ? (uint32_t)o->st.st_blksize : BUF_MIN;
+	l->can_report_space = !fstatvfs(o->disk->fd, &fs);
+	if (!fs.f_bsize) /* a filesystem of somebody's own making says anything */
+		fs.f_bsize = BUF_MIN;
+	l->unmap_granularity = (uint32_t)fs.f_bsize;
+	/* Where a filesystem knows nothing of holes it says that all is data. */
+	l->can_report_extents = lseek(o->disk->fd, 0, SEEK_HOLE) >= 0;
+	if (o->st.st_blksize > BUF_MIN)
+		l->optimal_io_size = (uint32_t)o->st.st_blksize;
+	/* What goes past the page cache is written at once, to sectors of one block of the
+	 * filesystem: whole as far as the drive keeps a sector whole. What is below, say, btrfs is
+	 * not known; then it is one block, as for any write. */
+	sector = fs.f_bsize >= BUF_MIN ? blockdev_sector_below(o->st.st_dev) : 0;
+	l->atomic_max = sector > l->block_size ? sector : l->block_size;
+	l->atomic_granularity = l->atomic_max;
 	return 0;
+}
+
+/* What the kernel writes whole on an open file, if it does. It takes powers of two at multiples of
+ * themselves, WRITE ATOMIC any multiple of a granularity: so it is one size for all, that of a
+ * database page. The fields are younger than the C library's headers. */
+static void probe_atomic(struct file_disk *disk)
+{
+	enum { MASK = 0x10000, UNIT_MIN_AT = 0xa8, UNIT_MAX_AT = 0xac, PAGE_OF_DATABASE = 16384 };
+	struct bs_limits *l = &disk->bs.limits;
+	uint32_t min, max;
+	struct statx stx;
+
+	if (!disk->direct || statx(disk->fd, "", AT_EMPTY_PATH, MASK, &stx) ||
+	    !(stx.stx_mask & MASK))
+		return;
+	memcpy(&min, (const char *)&stx + UNIT_MIN_AT, sizeof(min));
+	memcpy(&max, (const char *)&stx + UNIT_MAX_AT, sizeof(max));
+	if (max > PAGE_OF_DATABASE)
+		max = PAGE_OF_DATABASE;
+	if (!min || min > max || (max & (max - 1)) || max % l->block_size || max <= l->atomic_max)
+		return;
+	disk->atomic_unit = l->atomic_max = l->atomic_granularity = max;
 }
 
 static int check_direct(struct opening *o)
@@ -307,12 +370,17 @@ static int fill_in(struct opening *o)
 	l->physical_block_size = BUF_MIN;
 	/* Also with O_DIRECT: the device's own cache is behind it, and only a flush reaches that. */
 	l->volatile_cache = !o->spec->read_only;
+	l->caches_reads = !disk->direct;
 	err = disk->block_device ? blockdev_probe(disk, o->spec, &o->size, o->why, o->why_size)
 				 : probe_file(o);
 	if (!err)
 		err = settle_size(o);
 	if (!err)
 		err = check_direct(o);
+	if (!err && !disk->direct && disk->medium_fd < 0) /* there is no way past the page cache */
+		l->atomic_max = l->atomic_granularity = l->block_size;
+	if (!err)
+		probe_atomic(disk);
 	return err;
 }
 
@@ -344,6 +412,9 @@ static void file_close(struct backstore *bs)
 {
 	struct file_disk *disk = container_of(bs, struct file_disk, bs);
 
+	worker_destroy(disk->worker);
+	if (disk->medium_fd >= 0)
+		close(disk->medium_fd);
 	if (disk->second_fd >= 0)
 		close(disk->second_fd);
 	if (disk->fd >= 0)
@@ -357,11 +428,11 @@ static int file_open(const struct bs_spec *spec, struct backstore **out, char *w
 	int err;
 
 	o.disk = bs_alloc(sizeof(*o.disk), &bs_file_driver);
-	if (!o.disk || !bs_zeros()) {
+	if (!o.disk || !bs_zeros() || worker_create("disk-worker", &o.disk->worker)) {
 		free(o.disk);
 		return bs_fail(-ENOMEM, why, why_size, "out of memory");
 	}
-	o.disk->fd = o.disk->second_fd = -1;
+	o.disk->fd = o.disk->second_fd = o.disk->medium_fd = -1;
 	o.disk->direct = spec->direct;
 	set_name(&o.disk->bs, spec->path);
 	err = open_all(&o);
@@ -382,10 +453,28 @@ static void *file_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
 	return NULL;
 }
 
+static int file_measure(struct backstore *bs, uint64_t *size)
+{
+	struct file_disk *disk = container_of(bs, struct file_disk, bs);
+	uint64_t bytes = 0;
+	struct stat st;
+
+	if (disk->block_device ? ioctl(disk->fd, BLKGETSIZE64, &bytes) : fstat(disk->fd, &st))
+		return -errno;
+	if (!disk->block_device)
+		bytes = (uint64_t)st.st_size;
+	*size = bytes / bs->limits.block_size * bs->limits.block_size;
+	/* First the new end, then writes need not look any more. */
+	bs->limits.size = *size;
+	atomic_store(&disk->cut, false);
+	return 0;
+}
+
 const struct bs_driver bs_file_driver = {
 	.name = "file",
 	.open = file_open,
 	.close = file_close,
 	.submit = file_submit,
 	.borrow = file_borrow,
+	.measure = file_measure,
 };

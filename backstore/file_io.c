@@ -6,10 +6,17 @@
 #include <errno.h>
 #include <linux/falloc.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 
+#include "core/log.h"
 #include "core/slab.h"
 #include "file.h"
+
+#ifndef RWF_ATOMIC
+#define RWF_ATOMIC 0x40 /* Linux 6.11 */
+#endif
 
 enum { RETRIES_MAX = 100 };
 
@@ -27,12 +34,17 @@ static uint64_t *step(struct bs_req *req) /* enum zero_step, or a result to come
 	return &req->priv[1].u64;
 }
 
+static void **bounce(struct bs_req *req) /* of an atomic write: a copy that is aligned, or NULL */
+{
+	return &req->priv[1].ptr;
+}
+
 static uint64_t *retries(struct bs_req *req)
 {
 	return &req->priv[2].u64;
 }
 
-static struct file_disk *disk_of(struct bs_req *req)
+static struct file_disk *disk_of(const struct bs_req *req)
 {
 	return container_of(req->bs, struct file_disk, bs);
 }
@@ -119,14 +131,27 @@ static void second_opinion(struct io_op *op, int res, uint32_t cqe_flags)
 }
 
 /*
- * A forced write that says "no space" either found none, which harms nobody else, or had to
- * report that write-back of somebody's earlier data found none. second_fd would be told about
- * the latter too.
+ * A forced write that says "no space" (or no memory) either found none, which harms nobody else, or
+ * had to report that write-back of somebody's earlier data found none. second_fd would be told about
+ * the latter too. True: that is asked.
  */
-static void forced_write_without_space(struct bs_req *req, int res)
+static bool forced_write_without_space(struct bs_req *req, int res)
 {
+	if (!(req->flags & BS_FUA) || (res != -ENOSPC && res != -EDQUOT && res != -ENOMEM))
+		return false;
 	*step(req) = (uint64_t)-res;
 	queue_sync(req, disk_of(req)->second_fd, second_opinion);
+	return true;
+}
+
+void file_note_cut(const struct bs_req *req)
+{
+	struct file_disk *disk = disk_of(req);
+
+	if (!disk->block_device && req->offset + req->len <= disk->bs.limits.size &&
+	    !atomic_exchange(&disk->cut, true))
+		log_error("%s: the file has become shorter than %llu bytes, data is lost",
+			  disk->bs.name, (unsigned long long)disk->bs.limits.size);
 }
 
 static void transfer_done(struct io_op *op, int res, uint32_t cqe_flags)
@@ -137,13 +162,15 @@ static void transfer_done(struct io_op *op, int res, uint32_t cqe_flags)
 	(void)cqe_flags;
 	if (try_again(req, res)) {
 		queue_transfer(req);
-	} else if (write && req->flags & BS_FUA && (res == -ENOSPC || res == -EDQUOT)) {
-		forced_write_without_space(req, res);
+	} else if (write && forced_write_without_space(req, res)) {
+		return;
 	} else if (res < 0) {
 		bs_complete(req, res);
+	} else if (res == 0 && write) {
+		bs_complete(req, -EIO);
 	} else if (res == 0) {
-		/* The file has become shorter: what was there is lost, not zero. */
-		bs_complete(req, write ? -EIO : -ENODATA);
+		file_note_cut(req);
+		bs_complete(req, -ENODATA);
 	} else {
 		*progress(req) += (uint64_t)res;
 		if (*progress(req) < req->len)
@@ -177,10 +204,105 @@ static bool transfer_now(struct file_disk *disk, struct bs_req *req)
 	return false;
 }
 
+/*
+ * Atomic writes. With O_DIRECT either with RWF_ATOMIC, which the kernel does all at once or not at
+ * all; or of one sector, from memory that nobody changes meanwhile. A page of the cache is no such
+ * memory: it may be written to while it is on its way to the disk. On a disk that goes through the
+ * cache this is safe because nothing else is written at the same time: the caller sees to that.
+ */
+
+static void atomic_done(struct io_op *op, int res, uint32_t cqe_flags);
+
+static void queue_atomic(struct bs_req *req)
+{
+	struct file_disk *disk = disk_of(req);
+	struct io_uring_sqe *sqe = next_sqe(req, atomic_done);
+	const void *p = *bounce(req) ? *bounce(req) : req->data;
+
+	if (disk->direct) {
+		prep_transfer(disk, req, sqe, true, p, (uint32_t)req->len, req->offset);
+	} else {
+		io_uring_prep_write(sqe, disk->medium_fd, p, (uint32_t)req->len, req->offset);
+		if (*retries(req))
+			sqe->flags |= IOSQE_ASYNC;
+	}
+	sqe->rw_flags =
+		(disk->atomic_unit ? RWF_ATOMIC : 0) | (req->flags & BS_FUA ? RWF_DSYNC : 0);
+}
+
+/* Refused as it is, and not begun. */
+static void atomic_refused(struct bs_req *req)
+{
+	if (disk_of(req)->direct)
+		bs_complete(req, -EOPNOTSUPP);
+	else
+		queue_transfer(req); /* sectors are larger than what is written */
+}
+
+static void atomic_done(struct io_op *op, int res, uint32_t cqe_flags)
+{
+	struct bs_req *req = container_of(op, struct bs_req, op);
+
+	(void)cqe_flags;
+	if (try_again(req, res)) {
+		queue_atomic(req);
+		return;
+	}
+	free(*bounce(req));
+	if (res == -EINVAL)
+		atomic_refused(req);
+	else if (!forced_write_without_space(req, res))
+		bs_complete(req, res < 0 ? res : (uint64_t)res == req->len ? 0 : -EIO);
+}
+
+static bool write_atomically(struct file_disk *disk, struct bs_req *req)
+{
+	uint32_t align = disk->direct ? disk->memory_align : BUF_MIN;
+
+	*bounce(req) = NULL;
+	if ((uintptr_t)req->data % align) {
+		*bounce(req) = aligned_alloc(BUF_MIN, (req->len + BUF_MIN - 1) / BUF_MIN * BUF_MIN);
+		if (!*bounce(req)) {
+			req->res = -ENOMEM;
+			return true;
+		}
+		memcpy(*bounce(req), req->data, req->len);
+	}
+	queue_atomic(req);
+	return false;
+}
+
+/* Anything but data and a medium that cannot be read: the page cache has to do. */
+static void medium_read_done(struct io_op *op, int res, uint32_t cqe_flags)
+{
+	struct bs_req *req = container_of(op, struct bs_req, op);
+
+	(void)cqe_flags;
+	if (res == (int)req->len)
+		bs_complete(req, 0);
+	else if (res == -EIO || res == -EILSEQ)
+		bs_complete(req, res);
+	else
+		queue_transfer(req);
+}
+
+/* The kernel writes back what is dirty there first. */
+static void queue_medium_read(struct bs_req *req)
+{
+	io_uring_prep_read(next_sqe(req, medium_read_done), disk_of(req)->medium_fd, req->data,
+			   (uint32_t)req->len, req->offset);
+}
+
 static bool transfer(struct file_disk *disk, struct bs_req *req)
 {
 	bool forced = req->opcode == BS_WRITE && req->flags & BS_FUA;
 
+	if (req->flags & BS_ATOMIC && (disk->direct || disk->medium_fd >= 0))
+		return write_atomically(disk, req);
+	if (req->opcode == BS_READ && req->flags & BS_FUA && disk->medium_fd >= 0) {
+		queue_medium_read(req);
+		return false;
+	}
 	if (!disk->direct && !forced && transfer_now(disk, req))
 		return true;
 	queue_transfer(req);
@@ -280,6 +402,11 @@ static void zero_done(struct io_op *op, int res, uint32_t cqe_flags)
 			return;
 		}
 	}
+	file_make_durable(req);
+}
+
+void file_make_durable(struct bs_req *req)
+{
 	if (req->flags & BS_FUA)
 		queue_sync(req, disk_of(req)->fd, flush_done);
 	else
@@ -289,6 +416,16 @@ static void zero_done(struct io_op *op, int res, uint32_t cqe_flags)
 bool file_submit(struct backstore *bs, struct bs_req *req)
 {
 	struct file_disk *disk = container_of(bs, struct file_disk, bs);
+
+	if (__builtin_expect(atomic_load_explicit(&disk->cut, memory_order_relaxed), 0) &&
+	    bs_writes(req->opcode))
+		return file_job_start(req);
+	return file_start(req);
+}
+
+bool file_start(struct bs_req *req)
+{
+	struct file_disk *disk = disk_of(req);
 
 	*progress(req) = *retries(req) = 0;
 	switch (req->opcode) {
@@ -303,9 +440,9 @@ bool file_submit(struct backstore *bs, struct bs_req *req)
 	case BS_ERASE:
 	case BS_COPY:
 	case BS_EXTENT:
-	case BS_SPACE: req->res = -EOPNOTSUPP; return true;
+	case BS_SPACE: return file_job_start(req);
 	}
-	if (bs->limits.read_only) {
+	if (disk->bs.limits.read_only) {
 		req->res = 0; /* nothing was ever written */
 		return true;
 	}

@@ -20,6 +20,7 @@ static int null_open(const struct bs_spec *spec, struct backstore **out, char *w
 		return bs_fail(-ENOMEM, why, why_size, "out of memory");
 	}
 	bs_memory_limits(spec, &bs->limits);
+	bs->limits.can_report_extents = bs->limits.can_report_space = true;
 	bs_set_name(bs, spec);
 	bs_set_serial_by_order(bs, spec, bs->name);
 	*out = bs;
@@ -33,10 +34,30 @@ static void null_close(struct backstore *bs)
 
 static bool null_submit(struct backstore *bs, struct bs_req *req)
 {
-	(void)bs;
-	if (req->opcode == BS_READ && req->data != bs_zeros())
-		memset(req->data, 0, req->len);
 	req->res = 0;
+	switch (req->opcode) {
+	case BS_READ:
+		if (req->data != bs_zeros())
+			memset(req->data, 0, req->len);
+		break;
+	case BS_COPY:
+		if (req->source->driver != bs->driver)
+			req->res = -EOPNOTSUPP;
+		break;
+	case BS_EXTENT:
+		req->extent.len = req->len;
+		req->extent.mapped = false;
+		break;
+	case BS_SPACE:
+		req->space.used = 0;
+		req->space.available = bs->limits.size;
+		break;
+	case BS_WRITE:
+	case BS_FLUSH:
+	case BS_UNMAP:
+	case BS_ZERO:
+	case BS_ERASE: break;
+	}
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/slab.h"
 #include "driver.h"
 
 enum { DEFAULT_BLOCK = 512 };
@@ -66,6 +67,11 @@ void bs_memory_limits(const struct bs_spec *spec, struct bs_limits *limits)
 		.read_only = spec->read_only,
 		.can_unmap = true,
 		.unmap_granularity = 4096,
+		/* Forgotten, given back and filled with zeros by the kernel, or overwritten. */
+		.can_erase = true,
+		/* Power failure leaves nothing of the disk: no part of a write either. */
+		.atomic_max = BUF_MAX,
+		.atomic_granularity = spec->block_size ? spec->block_size : DEFAULT_BLOCK,
 		.lends_pointers = true,
 	};
 }
@@ -81,6 +87,11 @@ static bool parse_switch(const char *value, bool *out)
 static bool set_readonly(struct bs_spec *spec, const char *value)
 {
 	return parse_switch(value, &spec->read_only);
+}
+
+static bool set_removable(struct bs_spec *spec, const char *value)
+{
+	return parse_switch(value, &spec->removable);
 }
 
 static bool set_direct(struct bs_spec *spec, const char *value)
@@ -123,6 +134,24 @@ static bool set_fault(struct bs_spec *spec, const char *value)
 	return true;
 }
 
+static bool set_pi(struct bs_spec *spec, const char *value)
+{
+	if (value[0] < '1' || value[0] > '3' || value[1])
+		return false;
+	spec->protection = (uint8_t)(value[0] - '0');
+	return true;
+}
+
+static bool set_pi_path(struct bs_spec *spec, const char *value)
+{
+	size_t len = strlen(value);
+
+	if (!len || len >= sizeof(spec->protection_path))
+		return false;
+	memcpy(spec->protection_path, value, len + 1);
+	return true;
+}
+
 static const struct option {
 	const char *key;
 	bool (*set)(struct bs_spec *spec, const char *value);
@@ -131,9 +160,12 @@ static const struct option {
 } options[] = {
 	{ "readonly", set_readonly, "on or off", false },
 	{ "block-size", set_block_size, "512 or 4096", false },
+	{ "removable", set_removable, "on or off", false },
 	{ "direct", set_direct, "on or off", true },
 	{ "size", set_size, "a size such as 512M or 10G", true },
 	{ "serial", set_serial, "1 to 36 printable ASCII characters without spaces", false },
+	{ "pi", set_pi, "1, 2 or 3", false },
+	{ "pi-path", set_pi_path, "the path of a file, up to 500 bytes", true },
 	{ "fault", set_fault, "1 to 255 characters of rules", false },
 };
 
@@ -175,8 +207,8 @@ static int parse_option(struct parser *p, struct bs_spec *spec, char *part)
 	}
 	if (!o)
 		return bs_fail(-EINVAL, p->why, p->why_size,
-			       "unknown option '%s'; there are readonly, block-size, direct, size, "
-			       "serial, fault",
+			       "unknown option '%s'; there are readonly, removable, block-size, "
+			       "direct, size, serial, pi, pi-path, fault",
 			       part);
 	if (!value)
 		return bs_fail(-EINVAL, p->why, p->why_size, "option %s needs a value: %s", o->key,
@@ -242,6 +274,9 @@ int bs_parse(const char *text, struct bs_spec *spec, char *why, size_t why_size)
 	}
 	if (err)
 		return err;
+	if (spec->protection_path[0] && !spec->protection)
+		return bs_fail(-EINVAL, why, why_size,
+			       "pi-path= does nothing without pi=1, 2 or 3");
 	if (spec->fault[0]) {
 		err = bs_check_fault(spec->fault, why, why_size);
 		if (err)

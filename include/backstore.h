@@ -18,16 +18,17 @@
 
 struct backstore;
 struct bs_driver;
+struct pi_tuple;
 
 enum bs_opcode {
 	BS_READ, /* fills data */
 	BS_WRITE, /* stores data; BS_FUA: on stable media before done */
 	BS_FLUSH, /* everything whose write was done before is on stable media; offset/len unused */
-	BS_UNMAP, /* space may be given back; reads return zeros afterwards */
+	BS_UNMAP, /* space may be given back; reads return zeros afterwards; BS_FUA */
 	BS_ZERO, /* reads return zeros afterwards, space stays allocated where the driver can; BS_FUA */
 	BS_ERASE, /* what was there cannot be read from the medium again; needs limits.can_erase */
 	/* Copies len bytes from source at source_offset without moving them through memory (reflink,
-	 * copy_file_range). -EOPNOTSUPP: these two cannot, read and write instead. */
+	 * copy_file_range); BS_FUA. -EOPNOTSUPP: these two cannot, read and write instead. */
 	BS_COPY,
 	BS_EXTENT, /* what is at offset: fills in extent, for at most len bytes from there */
 	BS_SPACE, /* fills in space; offset and len unused */
@@ -39,8 +40,14 @@ static inline bool bs_writes(enum bs_opcode opcode)
 	return opcode != BS_READ && opcode != BS_FLUSH && opcode != BS_EXTENT && opcode != BS_SPACE;
 }
 
-#define BS_FUA 0x1u
-#define BS_ATOMIC 0x2u /* BS_WRITE: all or nothing, power failure included; see limits.atomic_max */
+#define BS_FUA 0x1u /* BS_READ: from the medium, past what caches hold, where the driver can */
+/* BS_WRITE: all or nothing, power failure included; see limits.atomic_max. Nothing else is being
+ * written. */
+#define BS_ATOMIC 0x2u
+/* Where limits.protection: tuples of READ and WRITE go to or come from req->tuples, and nothing is
+ * checked; those of ZERO become all ones. Without it what is read is checked against its tuples, and
+ * tuples of what is written are made. UNMAP and ERASE always leave all ones. */
+#define BS_TUPLES 0x4u
 
 /* One request. Embedded in the caller's command. */
 struct bs_req {
@@ -51,6 +58,8 @@ struct bs_req {
 	void *data; /* READ, WRITE: len bytes, borrowed until done */
 	struct backstore *source; /* COPY: where from; may be bs itself, ranges do not overlap */
 	uint64_t source_offset; /* COPY */
+	struct pi_tuple
+		*tuples; /* BS_TUPLES: one per block, borrowed until done; see protection.h */
 	struct reactor *reactor; /* submit and done happen on its thread */
 	/* Called exactly once, never from inside bs_submit() unless bs_submit says so by returning
 	 * true (see there). res: 0 or -errno (-EIO, -ENOSPC, -EROFS, -ENODATA for a range lost...). */
@@ -66,6 +75,10 @@ struct bs_req {
 			uint64_t used,
 				available; /* bytes: taken by this disk, and what it could still get */
 		} space;
+		struct { /* res is -EBADE: data and tuple do not fit each other */
+			uint64_t offset; /* bytes: of the first such block */
+			uint8_t what; /* enum pi_field */
+		} mismatch;
 	};
 	/* the driver's */
 	struct io_op op;
@@ -80,7 +93,8 @@ struct bs_req {
 
 /* What a driver can do: data, never NULL functions. Set by open. */
 struct bs_limits {
-	uint64_t size; /* bytes, multiple of block_size, > 0 */
+	/* Bytes, multiple of block_size. Only bs_resize() changes it, perhaps to 0. */
+	_Atomic uint64_t size;
 	uint32_t block_size; /* logical block length in bytes: 512 or 4096 */
 	uint32_t physical_block_size; /* bytes */
 	uint32_t optimal_io_size; /* bytes, 0 = unknown */
@@ -94,7 +108,9 @@ struct bs_limits {
 	 * of. At least one block. */
 	uint32_t atomic_max, atomic_granularity;
 	bool rotational;
+	bool caches_reads; /* what was read comes from memory the next time */
 	bool lends_pointers; /* bs_borrow() works */
+	uint8_t protection; /* T10 protection type 1, 2, 3; 0: blocks have no tuples */
 };
 
 struct bs_stats { /* one per reactor; written by its thread */
@@ -108,10 +124,13 @@ struct bs_spec {
 	uint64_t size; /* bytes; 0 = not given */
 	uint32_t block_size; /* bytes; 0 = not given */
 	bool read_only, direct;
+	bool removable; /* a removable medium: no concern of the driver */
 	char serial[37]; /* unit serial number; empty = derived from stored identity */
 	char scope[224]; /* name of the target: mixed into the serial of a disk that has no identity
 	                  * of its own (ram, null), since two daemons may serve the same spec */
 	char fault[256]; /* rules of the fault filter; empty = none */
+	uint8_t protection; /* type 1, 2, 3; 0 = none */
+	char protection_path[512]; /* where the tuples are; empty with memory disks */
 };
 
 struct backstore {
@@ -142,6 +161,8 @@ struct bs_driver {
 	/* [any thread] Pointer to [offset, offset+len), valid until close; only with lends_pointers.
 	 * NULL: not that much in one piece, BS_READ works. */
 	void *(*borrow)(struct backstore *bs, uint64_t offset, uint64_t len);
+	/* [main thread] How many bytes there are now, as whole blocks. NULL: never another size. */
+	int (*measure)(struct backstore *bs, uint64_t *size);
 };
 
 /* Parses "ram:1G,key=value"; errors name the option. 0 or -EINVAL with why. Sizes take K M G T. */
@@ -152,12 +173,19 @@ void bs_close(struct backstore *bs);
 /* Parses a size with K/M/G/T suffix (powers of 1024). False: malformed or overflow. */
 bool bs_parse_size(const char *text, uint64_t *bytes);
 
-/* [owner thread] Checked submit: asserts the range, answers -EROFS, -EIO from the latch, counts.
+/* [main thread] Looks again at the size of the file or device; limits.size changes while requests
+ * are under way. 0, or -errno: the size is not known (it stays) or less than one block (it is 0).
+ * What then reaches behind the end is answered -ENODATA. */
+int bs_resize(struct backstore *bs);
+
+/* [owner thread] Checked submit: answers -ENODATA for a range behind the end, -EROFS, -EIO from the
+ * latch, -EINVAL for what BS_ATOMIC cannot do; counts.
  * Returns true when it completed at once: the result is in req->res, done() is not called and
  * will not be. Otherwise done() is called exactly once later. */
 bool bs_submit(struct backstore *bs, struct bs_req *req);
 void *bs_borrow(struct backstore *bs, uint64_t offset, uint64_t len);
 
-extern const struct bs_driver bs_ram_driver, bs_null_driver, bs_file_driver, bs_fault_driver;
+extern const struct bs_driver bs_ram_driver, bs_null_driver, bs_file_driver, bs_fault_driver,
+	bs_protection_driver;
 
 #endif

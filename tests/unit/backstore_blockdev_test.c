@@ -14,7 +14,7 @@ enum { SIZE = 4 << 20 };
 
 static struct reactor *r;
 static char device[32], text[128];
-static int loop_fd = -1;
+static int loop_fd = -1, image_fd = -1;
 static _Alignas(4096) uint8_t data[BUF_MAX];
 
 /* False: there are no loop devices here, or they are not ours to use. */
@@ -45,7 +45,7 @@ static bool begin(uint32_t block_size)
 		close(loop_fd);
 		return false;
 	}
-	close(fd);
+	image_fd = fd;
 	CU_ASSERT_EQUAL_FATAL(reactor_create(&cfg, &r), 0);
 	return true;
 }
@@ -54,6 +54,7 @@ static bool begin(uint32_t block_size)
 static void end(void)
 {
 	close(loop_fd);
+	close(image_fd);
 	reactor_destroy(r);
 }
 
@@ -150,5 +151,50 @@ static void sectors_of_4096_bytes(void)
 	end();
 }
 
-UNIT_MAIN(TEST(size_and_blocks_are_the_devices), TEST(a_device_in_use_is_refused),
+/* What the kernel does not tell of devices, or cannot do with them, is refused at once. */
+static void what_devices_cannot_is_refused(void)
+{
+	static const enum bs_opcode opcodes[] = { BS_EXTENT, BS_SPACE, BS_ERASE };
+	struct backstore *bs;
+
+	if (!begin(512))
+		UNIT_SKIP(NO_LOOP);
+	bs = open_text(device);
+	CU_ASSERT(!bs->limits.can_report_extents && !bs->limits.can_report_space);
+	CU_ASSERT(!bs->limits.can_erase); /* loop has no secure erase */
+	for (size_t i = 0; i < array_size(opcodes); i++)
+		CU_ASSERT_EQUAL(io_run(r, bs, opcodes[i], 0, 0, 4096, NULL), -EOPNOTSUPP);
+	CU_ASSERT(bs->limits.atomic_max >= 512 && bs->limits.atomic_granularity >= 512);
+	memset(data, 0x77, 4096);
+	CU_ASSERT_EQUAL(io_run(r, bs, BS_WRITE, BS_ATOMIC, 0, bs->limits.atomic_max, data), 0);
+	CU_ASSERT_EQUAL(io_run(r, bs, BS_UNMAP, BS_FUA, 0, SIZE, NULL), 0);
+	CU_ASSERT(bs->limits.unmap_alignment < bs->limits.unmap_granularity ||
+		  !bs->limits.unmap_alignment);
+	bs_close(bs);
+	end();
+}
+
+static void resize_follows_the_device(void)
+{
+	struct backstore *bs;
+
+	if (!begin(512))
+		UNIT_SKIP(NO_LOOP);
+	bs = open_text(device);
+	CU_ASSERT_EQUAL_FATAL(ftruncate(image_fd, 2 * SIZE), 0);
+	CU_ASSERT_EQUAL_FATAL(ioctl(loop_fd, LOOP_SET_CAPACITY, 0), 0);
+	CU_ASSERT_EQUAL(io_run(r, bs, BS_READ, 0, SIZE, 4096, data), -ENODATA);
+	CU_ASSERT_EQUAL(bs_resize(bs), 0);
+	CU_ASSERT_EQUAL(bs->limits.size, 2 * SIZE);
+	CU_ASSERT_EQUAL(io_run(r, bs, BS_READ, 0, SIZE, 4096, data), 0);
+	CU_ASSERT_EQUAL_FATAL(ftruncate(image_fd, SIZE / 2), 0);
+	CU_ASSERT_EQUAL_FATAL(ioctl(loop_fd, LOOP_SET_CAPACITY, 0), 0);
+	CU_ASSERT_EQUAL(bs_resize(bs), 0);
+	CU_ASSERT_EQUAL(bs->limits.size, SIZE / 2);
+	bs_close(bs);
+	end();
+}
+
+UNIT_MAIN(TEST(what_devices_cannot_is_refused), TEST(resize_follows_the_device),
+	  TEST(size_and_blocks_are_the_devices), TEST(a_device_in_use_is_refused),
 	  TEST(the_page_cache_keeps_data), TEST(direct_keeps_data), TEST(sectors_of_4096_bytes));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Files as disks: opening, locks, identity, I/O through the page cache and past it. */
+/* Files as disks: opening, identity, I/O through the page cache and past it. */
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -133,41 +133,6 @@ static void odd_end_is_not_served(void)
 	end();
 }
 
-static bool lock_elsewhere(int fd, short type)
-{
-	struct flock region = { .l_type = type, .l_whence = SEEK_SET };
-
-	return fcntl(fd, F_OFD_SETLK, &region) == 0;
-}
-
-static void locked_file_is_refused(void)
-{
-	struct backstore *bs;
-	int fd;
-
-	begin();
-	make_file(MIB);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT(lock_elsewhere(fd, F_WRLCK));
-	CU_ASSERT(refuses(path, -EBUSY, "locked by another program"));
-	CU_ASSERT(refuses(with(",readonly=on"), -EBUSY, "locked by another program"));
-	/* Another reader shuts out writers only. */
-	CU_ASSERT(lock_elsewhere(fd, F_RDLCK));
-	CU_ASSERT(refuses(path, -EBUSY, "locked by another program"));
-	bs = open_text(with(",readonly=on"));
-	CU_ASSERT(!lock_elsewhere(fd, F_WRLCK));
-	bs_close(bs);
-	/* And ours shuts out the others, as long as the disk is open. */
-	CU_ASSERT(lock_elsewhere(fd, F_UNLCK));
-	bs = open_text(path);
-	CU_ASSERT(!lock_elsewhere(fd, F_RDLCK));
-	bs_close(bs);
-	CU_ASSERT(lock_elsewhere(fd, F_WRLCK));
-	close(fd);
-	end();
-}
-
 static void the_same_file_is_served_once(void)
 {
 	struct backstore *bs;
@@ -273,6 +238,28 @@ static void page_cache_keeps_data(void)
 	begin();
 	bs = open_text(with(",size=2M"));
 	compare_with_model(r, bs, data);
+	bs_close(bs);
+	end();
+}
+
+/* A read from the medium brings what was written last, flushed or not, whatever the alignment. */
+static void a_read_from_the_medium_sees_every_write(void)
+{
+	struct backstore *bs;
+
+	begin();
+	bs = open_text(with(",size=2M"));
+	for (unsigned int i = 0; i < 64; i++) {
+		uint64_t at = i % 3 * 512, len = (1 + i % 17) * 512;
+
+		memset(data, 1 + (int)i, len);
+		CU_ASSERT_EQUAL(io(bs, BS_WRITE, i % 2 ? BS_FUA : 0, at, len, data), 0);
+		memset(back, 0, len);
+		CU_ASSERT_EQUAL(io(bs, BS_READ, BS_FUA, at, len, back + i % 4), 0);
+		CU_ASSERT(!memcmp(back + i % 4, data, len));
+	}
+	make_file(1 << 20);
+	CU_ASSERT_EQUAL(io(bs, BS_READ, BS_FUA, (1 << 20) - 4096, 8192, back), -ENODATA);
 	bs_close(bs);
 	end();
 }
@@ -570,9 +557,9 @@ static void no_space_left_is_not_a_lost_write(void)
 
 UNIT_MAIN(TEST(no_space_left_is_not_a_lost_write), TEST(missing_file_is_created_when_it_has_a_size),
 	  TEST(what_cannot_be_a_disk_is_refused), TEST(odd_end_is_not_served),
-	  TEST(locked_file_is_refused), TEST(the_same_file_is_served_once),
-	  TEST(serial_is_stored_with_the_file), TEST(read_only_serial_comes_from_the_path),
-	  TEST(page_cache_keeps_data), TEST(no_hole_no_zero_range_still_zeroes),
+	  TEST(the_same_file_is_served_once), TEST(serial_is_stored_with_the_file),
+	  TEST(read_only_serial_comes_from_the_path), TEST(page_cache_keeps_data),
+	  TEST(a_read_from_the_medium_sees_every_write), TEST(no_hole_no_zero_range_still_zeroes),
 	  TEST(direct_keeps_data), TEST(direct_uses_registered_buffers),
 	  TEST(unmap_punches_and_zero_keeps), TEST(truncated_file_is_an_error_not_zeros),
 	  TEST(read_only_disk), TEST(many_at_once));
