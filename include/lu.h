@@ -79,12 +79,18 @@ struct task_port_ops {
 	 * the SCSI layer must have released buffers and touches it no more. */
 	void (*done)(struct scsi_task *task);
 	/* Aborts every task of task->lu, on every reactor, whose nexus `victim(arg, nexus)` names
-	 * [any thread], but for `task` itself. report: they end with TASK ABORTED (TAS), else without
-	 * an answer. io_done(task, true) follows, never from inside, when none of them can reach the
-	 * medium or the initiator any more; arg is borrowed until then. */
+	 * [any thread], but for `task` itself, and clears the ACA conditions of these nexuses. report:
+	 * tasks of other nexuses than the task's end with TASK ABORTED (TAS). Otherwise they end
+	 * without an answer, and those of other nexuses with UA_COMMANDS_CLEARED. io_done(task, true)
+	 * follows, never from inside, when none of them can reach the medium any more (Data-In may
+	 * still be on the way); arg is borrowed until then. When `task` itself is aborted,
+	 * before or meanwhile, io_done() does not wait for the others. */
 	void (*abort_tasks)(struct scsi_task *task,
 			    bool (*victim)(const void *arg, const struct nexus *nexus),
 			    const void *arg, bool report);
+	/* Aborts every other task of task->nexus on task->lu, without an answer (QERR). Returns when
+	 * each was given to scsi_abort(). */
+	void (*abort_others)(struct scsi_task *task);
 };
 
 /* A command in execution. Embedded in the port's command; the port fills in the upper part and
@@ -138,10 +144,17 @@ struct scsi_task {
 	uint64_t pos, end; /* bytes of the command that are done / in all */
 	uint32_t chunk; /* bytes of the present step */
 	uint32_t scratch[8];
+	void (*read_step)(struct scsi_task *task); /* task_read(): who asked */
+	uint32_t read_sequence; /* the LU's, when the read began */
+	uint8_t read_tries;
+	bool lent; /* Data-In is memory of the backstore: gate_lend() */
 	struct list set_node; /* the task set's: dormant */
 	uint8_t set_state; /* enum in scsi/scsi.h */
 	bool counted_write; /* holds the LU's write gate */
 	bool exclusive; /* holds the LU alone: COMPARE AND WRITE */
+	/* A third-party copy, and the LUNs it works on. Stays until the task is used again. */
+	bool copies;
+	uint32_t copy_luns[TARGET_LUNS / 32];
 	uint8_t waits; /* what has to come back: enum in scsi/scsi.h */
 	struct work work; /* continuation that was posted or deferred */
 };
@@ -169,6 +182,17 @@ enum unit_attention {
 	UA_COUNT,
 };
 
+/* The commands of one nexus on one unit. SAM calls this a task set; each nexus has one of its own
+ * (TST 001b, which cannot be changed), so that a task set belongs to one reactor and needs no lock.
+ * See scsi/task_set.h. [owner thread] */
+struct task_set {
+	uint16_t enabled; /* commands that run */
+	uint16_t dormant; /* that wait for their turn */
+	uint16_t heads; /* of the enabled ones: HEAD OF QUEUE */
+	uint8_t ordered; /* of the enabled ones: ORDERED, 0 or 1 */
+	uint8_t aca; /* auto contingent allegiance: enum aca_bits */
+};
+
 /* An I_T nexus: an initiator port (name,i,ISID) seen by one target. Embedded in the session. */
 struct nexus {
 	struct list node; /* on the scsi layer's list of nexuses, under its lock */
@@ -178,9 +202,14 @@ struct nexus {
 	uint8_t isid[6];
 	uint64_t id; /* unique for the life of the daemon, never 0; set by nexus_attach */
 	_Atomic uint32_t unit_attentions[TARGET_LUNS]; /* bit set of enum unit_attention per LUN */
+	_Atomic bool prevents_removal[TARGET_LUNS]; /* PREVENT ALLOW MEDIUM REMOVAL */
 	/* Bit set of enum reservation_rule: commands that conflict with a reservation. Computed when
 	 * a reservation changes, so that a command looks at one byte. */
 	_Atomic uint8_t denied[TARGET_LUNS];
+	/* The rest is the owner thread's. */
+	struct list dormant; /* scsi_task.set_node: those of all LUNs, oldest first */
+	struct work wake; /* looks for dormant commands whose turn has come */
+	struct task_set sets[TARGET_LUNS];
 };
 
 struct lu_config {
@@ -195,17 +224,26 @@ struct lu_config {
 /* Counters of one LU on one reactor. */
 struct lu_stats {
 	_Atomic uint64_t commands, read_bytes, write_bytes, check_conditions, conflicts;
+	_Atomic uint64_t reads, writes; /* commands */
+	_Atomic uint64_t verify_bytes, read_errors, write_errors, verify_errors;
 } __attribute__((aligned(64)));
 
-/* [main thread] -ENOMEM. */
-int lu_create(const struct lu_config *cfg, struct lu **out);
-/* [main thread] No task and no nexus uses it. */
+/* [main thread] Loads what cfg->store has of the unit; may block. -ENOMEM, or what the store says;
+ * why tells it in words, with the way out. */
+int lu_create(const struct lu_config *cfg, struct lu **out, char *why, size_t why_size);
+/* [main thread] Goes on with a SANITIZE that the last start of the daemon left: on this reactor, as
+ * soon as that runs. */
+void lu_resume(struct lu *lu, struct reactor *reactor);
+/* [main thread] A SANITIZE or FORMAT UNIT stops soon, a SANITIZE to be resumed at the next start;
+ * then stopped(arg) [any thread], perhaps from inside. */
+void lu_stop_job(struct lu *lu, void (*stopped)(void *arg), void *arg);
+/* [main thread] No task and no nexus uses it, and lu_stop_job() is over. */
 void lu_destroy(struct lu *lu);
 struct backstore *lu_backstore(const struct lu *lu);
 const struct lu_stats *lu_stats(const struct lu *lu, unsigned int reactor);
 
 /* [any thread] Makes the nexus known: it gets UA_POWER_ON for every LUN, counts for RESERVE and
- * resets. The caller has filled in target, initiator_name, isid. */
+ * resets. The caller has filled in target, port, initiator_name, isid. */
 void nexus_attach(struct nexus *nexus);
 /* [owner thread] I_T nexus loss: releases its reservations. No task of it is in the SCSI layer. */
 void nexus_detach(struct nexus *nexus);
@@ -213,21 +251,51 @@ void nexus_detach(struct nexus *nexus);
 /* [owner thread of task->nexus] Starts the task. Finishes it exactly once by port->done() or a
  * put_data(last). Either may happen before scsi_submit() returns. */
 void scsi_submit(struct scsi_task *task);
+/* [owner thread of task->nexus] Instead of scsi_submit(), for a task that the port has found an error
+ * in and given a status, with task_sense() if that is CHECK CONDITION: it does to other tasks what
+ * any task with that status does (ACA, QERR). port->done() comes before this returns. */
+void scsi_refuse(struct scsi_task *task);
 /* [owner thread] The task shall end soon: sets aborted, drops it from queues and memory waits.
  * done() comes when its backstore request and transfer are back (perhaps before this returns). */
 void scsi_abort(struct scsi_task *task);
 
+/* [owner thread] The initiator of a task that was aborted is told that it is over, though the disk
+ * still has it. True: it cannot change the unit any more, and other tasks do not wait for it. */
+bool scsi_give_up(struct scsi_task *task);
+
+/* [any thread] The backstore has another size (bs_resize). Commands in flight beyond a smaller one end
+ * with an error; every nexus gets UA_CAPACITY_CHANGED. True: the capacity has changed. */
+bool lu_resize(struct lu *lu);
+
+/* [owner thread] Whether the task, which may have ended, works on lu: its own unit, or one that it
+ * copies from or to. */
+bool task_uses(const struct scsi_task *task, const struct lu *lu);
+
 /* Decodes a SAM LUN (single level peripheral and flat addressing). NULL: no such LU. */
 struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8]);
-/* [any thread] The state part of LOGICAL UNIT RESET: reservations go, every nexus but `by` gets
- * UA_BUS_DEVICE_RESET (`by` may be NULL). Aborting tasks is the port's part. */
-void lu_reset(struct lu *lu, const struct nexus *by);
+/* The port with this tag; the first when there is none. */
+struct target_port *target_port_by_tag(struct scsi_target *target, uint16_t tag);
+/* [any thread] Implicit ALUA: gives the target port group a state. A change raises
+ * UA_ACCESS_STATE_CHANGED for every nexus of the target. False: no such group. */
+bool target_set_access(struct scsi_target *target, uint16_t tag, enum access_state state);
+/* [any thread] The state part of LOGICAL UNIT RESET: reservations go, every nexus gets
+ * UA_BUS_DEVICE_RESET, the one that asked for it too (SAM 6.3.3). Aborting tasks is the port's
+ * part. */
+void lu_reset(struct lu *lu);
 /* [any thread] */
 void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except);
+/* [any thread; the nexus is attached] For one nexus, wherever it sees lu. */
+void nexus_raise_ua(struct nexus *nexus, const struct lu *lu, enum unit_attention ua);
+/* [owner thread of nexus] Ends an ACA condition (SAM 5.9.2), wherever the nexus sees lu; NULL: on all
+ * its LUNs. Aborting the command with the ACA attribute is the port's part. */
+void nexus_clear_aca(struct nexus *nexus, const struct lu *lu);
+/* [any thread] TAS: tasks that another nexus aborts end with TASK ABORTED. */
+bool lu_reports_aborted(const struct lu *lu);
 
 enum { KEY_ILLEGAL_REQUEST = 0x05, KEY_ABORTED_COMMAND = 0x0b };
 
-/* Sense in fixed format (SPC 4.4.3), for the port's own errors: ABORTED COMMAND etc. */
+/* Sense for the port's own errors (ABORTED COMMAND etc.), in the format that the unit's Control page
+ * asks for. Before scsi_submit(), too. */
 void task_sense(struct scsi_task *task, uint8_t key, uint8_t asc, uint8_t ascq);
 
 #endif

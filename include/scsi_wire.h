@@ -40,6 +40,8 @@ enum {
 	CDB_LOG_SELECT = 0x4c,
 	CDB_LOG_SENSE = 0x4d,
 	CDB_MODE_SELECT_10 = 0x55,
+	CDB_RESERVE_10 = 0x56,
+	CDB_RELEASE_10 = 0x57,
 	CDB_MODE_SENSE_10 = 0x5a,
 	CDB_PERSISTENT_RESERVE_IN = 0x5e,
 	CDB_PERSISTENT_RESERVE_OUT = 0x5f,
@@ -130,14 +132,35 @@ struct cdb16 {
 };
 static_assert(sizeof(struct cdb16) == 16, "16-byte CDB");
 
+struct cdb32 { /* VARIABLE LENGTH, SPC 4.2.3, as READ (32) and its like have it */
+	uint8_t opcode;
+	uint8_t control;
+	uint8_t rsvd[4];
+	uint8_t group;
+	uint8_t additional_len; /* bytes that follow: CDB32_ADDITIONAL */
+	struct be16 service_action;
+	uint8_t flags;
+	uint8_t rsvd2;
+	struct be64 lba;
+	struct be32 reference_tag;
+	struct be16 application_tag, application_tag_mask;
+	struct be32 len;
+};
+static_assert(sizeof(struct cdb32) == 32, "32-byte CDB");
+
 #define CDB6_LBA_MASK 0x1fffffu
+#define CONTROL_NACA 0x04 /* of the CONTROL byte, SAM 5.2 */
+#define CDB32_ADDITIONAL 0x18
 
 /* Bits of CDB byte 1. */
 #define RW_DPO 0x10 /* READ, WRITE, VERIFY, COMPARE AND WRITE */
 #define RW_FUA 0x08
+#define RW_PROTECT 0xe0 /* RDPROTECT, WRPROTECT, VRPROTECT, ORPROTECT */
+#define CACHE_IMMED 0x02 /* SYNCHRONIZE CACHE, PRE-FETCH */
+#define CACHE_SYNC_NV 0x04 /* a non-volatile cache would do; obsolete in SBC-4 */
 #define VERIFY_BYTCHK 0x06
 #define VERIFY_BYTCHK_SHIFT 1
-#define WRITE_SAME_UNMAP 0x08 /* of WRITE SAME (16) */
+#define WRITE_SAME_UNMAP 0x08
 #define WRITE_SAME_NDOB 0x01
 #define INQUIRY_EVPD 0x01
 #define REQUEST_SENSE_DESC 0x01
@@ -148,6 +171,10 @@ static_assert(sizeof(struct cdb16) == 16, "16-byte CDB");
 #define START_STOP_START 0x01 /* byte 4 */
 #define START_STOP_LOEJ 0x02
 #define START_STOP_NO_FLUSH 0x04
+#define START_STOP_POWER 0xf0 /* POWER CONDITION: 1 active, 2 idle, 3 standby, ... */
+#define START_STOP_POWER_SHIFT 4
+#define START_STOP_STANDBY 3
+#define PREVENT_REMOVAL 0x01 /* byte 4 of PREVENT ALLOW MEDIUM REMOVAL */
 #define RSOC_RCTD 0x80 /* byte 2 */
 #define RSOC_OPTIONS 0x07
 #define CAW_BLOCKS_AT 13 /* NUMBER OF LOGICAL BLOCKS of COMPARE AND WRITE, one byte */
@@ -183,6 +210,8 @@ struct capacity16 {
 	uint8_t rsvd[16];
 };
 static_assert(sizeof(struct capacity16) == 32, "READ CAPACITY (16)");
+#define CAPACITY_PROT_EN 0x01
+#define CAPACITY_P_TYPE_SHIFT 1
 #define CAPACITY_LBPME 0x8000
 #define CAPACITY_LBPRZ 0x4000
 
@@ -200,9 +229,15 @@ struct inquiry_data {
 	uint8_t rsvd2[22];
 };
 static_assert(sizeof(struct inquiry_data) == 96, "INQUIRY");
+#define INQUIRY_TPGS 0x30 /* flags5: implicit and explicit ALUA */
+#define INQUIRY_MULTIP 0x10 /* flags6 */
+#define INQUIRY_3PC 0x08
+#define INQUIRY_NORMACA 0x20 /* format */
+#define INQUIRY_RMB 0x80
 #define INQUIRY_HISUP 0x10
 #define INQUIRY_FORMAT 0x02
 #define INQUIRY_CMDQUE 0x02
+#define INQUIRY_PROTECT 0x01 /* flags5: blocks have protection information */
 #define PERIPHERAL_NO_LU 0x7f /* qualifier 3, type 1Fh */
 
 struct vpd_header {
@@ -217,6 +252,7 @@ enum {
 	VPD_SERIAL = 0x80,
 	VPD_IDENTIFICATION = 0x83,
 	VPD_EXTENDED = 0x86,
+	VPD_THIRD_PARTY_COPY = 0x8f,
 	VPD_BLOCK_LIMITS = 0xb0,
 	VPD_BLOCK_CHARACTERISTICS = 0xb1,
 	VPD_PROVISIONING = 0xb2,
@@ -261,7 +297,10 @@ static_assert(sizeof(struct vpd_block_limits) == 64, "VPD B0");
 struct vpd_block_characteristics {
 	struct vpd_header header;
 	struct be16 rotation; /* 0 not reported, 1 does not rotate */
-	uint8_t rsvd[58];
+	uint8_t product;
+	uint8_t erase; /* WABEREQ, WACEREQ, NOMINAL FORM FACTOR */
+	uint8_t flags; /* FUAB, VBULS */
+	uint8_t rsvd[55];
 };
 static_assert(sizeof(struct vpd_block_characteristics) == 64, "VPD B1");
 
@@ -313,6 +352,28 @@ struct opcode_timeouts {
 	struct be32 nominal, recommended; /* seconds */
 };
 static_assert(sizeof(struct opcode_timeouts) == 12, "command timeouts descriptor");
+
+/* REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS parameter data, SPC 6.40. */
+struct supported_tmfs {
+	uint8_t functions, more_functions;
+	uint8_t rsvd;
+	uint8_t additional_len; /* bytes that follow; 0: there are no timeouts */
+	uint8_t timeouts_valid;
+	uint8_t rsvd2;
+	uint8_t short_timeout_for; /* these functions; the others have the long one */
+	uint8_t more_short_timeout_for;
+	struct be32 long_timeout, short_timeout; /* 100 ms */
+};
+static_assert(sizeof(struct supported_tmfs) == 16, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS");
+#define RSTMF_REPD 0x80 /* CDB byte 2 */
+enum {
+	TMFS_ABORT_TASK = 0x80,
+	TMFS_ABORT_TASK_SET = 0x40,
+	TMFS_CLEAR_ACA = 0x20,
+	TMFS_CLEAR_TASK_SET = 0x10,
+	TMFS_LUN_RESET = 0x08,
+};
+#define TMFS_TIMEOUTS_VALID 0x01
 
 /* MODE SENSE parameter data, SPC 7.5. */
 struct mode_header6 {
@@ -379,6 +440,25 @@ struct sense_descriptor {
 };
 static_assert(sizeof(struct sense_descriptor) == 8, "descriptor format sense");
 
+/* Descriptors behind it, SPC 4.4.2.2 and 4.4.2.4. */
+struct sense_information {
+	uint8_t type, additional_len;
+	uint8_t valid;
+	uint8_t rsvd;
+	struct be64 information;
+};
+static_assert(sizeof(struct sense_information) == 12, "information sense data descriptor");
+
+struct sense_key_specific {
+	uint8_t type, additional_len;
+	uint8_t rsvd[2];
+	uint8_t flags; /* with number: SENSE KEY SPECIFIC */
+	struct be16 number; /* field pointer, progress */
+	uint8_t rsvd2;
+};
+static_assert(sizeof(struct sense_key_specific) == 8, "sense key specific sense data descriptor");
+enum { SENSE_TYPE_INFORMATION = 0x00, SENSE_TYPE_KEY_SPECIFIC = 0x02 };
+
 #define SENSE_VALID 0x80
 #define SENSE_CURRENT_FIXED 0x70
 #define SENSE_CURRENT_DESCRIPTOR 0x72
@@ -389,19 +469,43 @@ static_assert(sizeof(struct sense_descriptor) == 8, "descriptor format sense");
 /* Key, additional sense code and qualifier as one number, 0xKKAAQQ. */
 enum sense_code {
 	SENSE_NONE = 0x000000,
+	SENSE_FORMATTING = 0x020404, /* LU NOT READY, FORMAT IN PROGRESS */
+	SENSE_SANITIZING = 0x02041b, /* LU NOT READY, SANITIZE IN PROGRESS */
+	SENSE_FORMAT_CORRUPTED = 0x033100, /* MEDIUM FORMAT CORRUPTED */
+	SENSE_FORMAT_FAILED = 0x033101, /* FORMAT COMMAND FAILED */
+	SENSE_SANITIZE_FAILED = 0x033103, /* SANITIZE COMMAND FAILED */
 	SENSE_NEEDS_START = 0x020402, /* LU NOT READY, INITIALIZING COMMAND REQUIRED */
+	SENSE_TRANSITION = 0x02040a, /* ASYMMETRIC ACCESS STATE TRANSITION */
+	SENSE_STANDBY = 0x02040b, /* TARGET PORT IN STANDBY STATE */
+	SENSE_UNAVAILABLE = 0x02040c, /* TARGET PORT IN UNAVAILABLE STATE */
+	SENSE_OFFLINE = 0x020412, /* LOGICAL UNIT NOT READY, OFFLINE */
 	SENSE_NO_MEDIUM = 0x023a00,
 	SENSE_WRITE_ERROR = 0x030c00,
 	SENSE_READ_ERROR = 0x031100,
 	SENSE_INTERNAL_FAILURE = 0x044400, /* INTERNAL TARGET FAILURE */
 	SENSE_INVALID_IU_FIELD = 0x050e03, /* INVALID FIELD IN COMMAND INFORMATION UNIT */
+	SENSE_OPERATION_IN_PROGRESS = 0x050016,
 	SENSE_LIST_LENGTH = 0x051a00, /* PARAMETER LIST LENGTH ERROR */
 	SENSE_INVALID_OPCODE = 0x052000,
 	SENSE_LBA_RANGE = 0x052100,
+	SENSE_TOKEN_OPERATION = 0x052300, /* INVALID TOKEN OPERATION */
+	SENSE_TOKEN_TYPE = 0x052301,
+	SENSE_TOKEN_UNKNOWN = 0x052304,
+	SENSE_TOKEN_EXPIRED = 0x052307,
+	SENSE_TOKEN_LENGTH = 0x05230a,
 	SENSE_INVALID_CDB_FIELD = 0x052400,
 	SENSE_NO_LU = 0x052500, /* LOGICAL UNIT NOT SUPPORTED */
 	SENSE_INVALID_LIST_FIELD = 0x052600,
+	SENSE_BAD_RELEASE = 0x052604, /* INVALID RELEASE OF PERSISTENT RESERVATION */
+	SENSE_TOO_MANY_CSCDS = 0x052606, /* TOO MANY TARGET DESCRIPTORS */
+	SENSE_CSCD_TYPE = 0x052607, /* UNSUPPORTED TARGET DESCRIPTOR TYPE CODE */
+	SENSE_TOO_MANY_SEGMENTS = 0x052608,
+	SENSE_SEGMENT_TYPE = 0x052609, /* UNSUPPORTED SEGMENT DESCRIPTOR TYPE CODE */
+	SENSE_INLINE_DATA = 0x05260b, /* INLINE DATA LENGTH EXCEEDED */
 	SENSE_NO_SAVED_PARAMETERS = 0x053900,
+	SENSE_REGISTRATION_RESOURCES = 0x055504, /* INSUFFICIENT REGISTRATION RESOURCES */
+	SENSE_REMOVAL_PREVENTED = 0x055302, /* MEDIUM REMOVAL PREVENTED */
+	SENSE_INVALID_MESSAGE = 0x054900, /* INVALID MESSAGE ERROR */
 	SENSE_POWER_ON = 0x062900, /* POWER ON, RESET, OR BUS DEVICE RESET OCCURRED */
 	SENSE_BUS_DEVICE_RESET = 0x062903,
 	SENSE_NEXUS_LOSS = 0x062907,
@@ -422,8 +526,17 @@ enum sense_code {
 	SENSE_WRITE_PROTECTED = 0x072700,
 	SENSE_SOFT_PROTECTED = 0x072702, /* LOGICAL UNIT SOFTWARE WRITE PROTECTED */
 	SENSE_SPACE_FAILED = 0x072707, /* SPACE ALLOCATION FAILED WRITE PROTECT */
+	SENSE_COPY_ABORTED = 0x0a0000,
+	SENSE_COPY_END_FAILED = 0x0a0d01, /* THIRD PARTY DEVICE FAILURE */
+	SENSE_COPY_UNREACHABLE = 0x0a0d02, /* COPY TARGET DEVICE NOT REACHABLE */
+	SENSE_COPY_END_TYPE = 0x0a0d03, /* INCORRECT COPY TARGET DEVICE TYPE */
+	SENSE_COPY_INEXACT = 0x0a260a, /* UNEXPECTED INEXACT SEGMENT */
 	SENSE_RESOURCES = 0x0b5503, /* ABORTED COMMAND, INSUFFICIENT RESOURCES */
+	SENSE_GUARD = 0x0b1001, /* LOGICAL BLOCK GUARD CHECK FAILED */
+	SENSE_APPLICATION_TAG = 0x0b1002,
+	SENSE_REFERENCE_TAG = 0x0b1003,
 	SENSE_MISCOMPARE = 0x0e1d00,
+	SENSE_MISCOMPARE_GUARD = 0x0e1001,
 };
 
 #endif

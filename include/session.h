@@ -61,10 +61,11 @@ struct server;
 /* [main thread] cfg is borrowed for the server's life. -ENOMEM. */
 int server_create(const struct server_config *cfg, struct server **out);
 /* [main thread] Listens on addr (written back with the real port) over the transport; SendTargets
- * names it with portal group tag 1. An address that is a portal already is served over this
- * transport too and stays one portal. May be called before the reactors run. */
+ * names it with the portal group tag, and who comes in by it uses the target port of this tag (the
+ * first, where a target has none of it). An address that is a portal already is served over this
+ * transport too and stays one portal, of the same tag. May be called before the reactors run. */
 int server_listen(struct server *s, const struct transport_ops *transport,
-		  struct portal_address *addr, char *why, size_t why_size);
+		  struct portal_address *addr, uint16_t tag, char *why, size_t why_size);
 /* [any thread] Stops listening and accepting logins, lets commands in progress finish for at most
  * drain_ms, closes every session, then calls stopped(arg) once on reactor 0. */
 void server_stop(struct server *s, uint32_t drain_ms, void (*stopped)(void *arg), void *arg);

@@ -21,7 +21,11 @@ static int read_capacity16_fill(struct scsi_task *task, uint8_t *out)
 
 	data->last_lba = be64_of(lu->blocks - 1);
 	data->block_size = be32_of(lu->block_size);
+	if (lu->protection)
+		data->protection =
+			(uint8_t)(CAPACITY_PROT_EN | (lu->protection - 1) << CAPACITY_P_TYPE_SHIFT);
 	data->exponents = physical ? (uint8_t)__builtin_ctz(physical) : 0;
+	/* LOWEST ALIGNED LBA is 0: disks begin with a physical block. */
 	data->provisioning = be16_of(lu->can_unmap ? CAPACITY_LBPME | CAPACITY_LBPRZ : 0);
 	return sizeof(*data);
 }
@@ -30,8 +34,8 @@ const struct cdb_row read_capacity10_row = { .name = "READ CAPACITY (10)",
 					     USAGE10(CDB_READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0,
 						     CONTROL),
 					     RESPONDS(read_capacity10_fill),
-					     .rule = RSV_READ,
-					     .flags = ROW_MEDIUM,
+					     .rule = RSV_NEVER,
+					     .flags = ROW_MEDIUM | ROW_STANDBY,
 					     QUICK };
 
 const struct cdb_row read_capacity16_row = { .name = "READ CAPACITY (16)",
@@ -40,6 +44,6 @@ const struct cdb_row read_capacity16_row = { .name = "READ CAPACITY (16)",
 						     0, 0, 0, 0, 0, 0, 0, 0, LEN4, 0, CONTROL),
 					     RESPONDS(read_capacity16_fill),
 					     ALLOCATION(10, 4),
-					     .rule = RSV_READ,
-					     .flags = ROW_MEDIUM,
+					     .rule = RSV_NEVER,
+					     .flags = ROW_MEDIUM | ROW_STANDBY,
 					     QUICK };

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * From a CDB to its handler: LUN, unit attention, operation code, reserved bits, reservation,
- * state of the unit; in this order (SAM 5.14, SPC 5.13). The path of a READ takes no lock.
+ * From a CDB to its handler: LUN, task set, unit attention, operation code, reserved bits,
+ * reservation, state of the unit; in this order (SAM 5.3.3, 5.14, SPC 5.13). What is behind the task
+ * set is looked at when the command is enabled. The path of a READ takes no lock.
  */
 #include <assert.h>
 #include <string.h>
 
-#include "scsi.h"
+#include "task_set.h"
 
 static void task_reset(struct scsi_task *task)
 {
@@ -20,6 +21,9 @@ static void task_reset(struct scsi_task *task)
 	task->pos = 0;
 	task->counted_write = false;
 	task->exclusive = false;
+	task->copies = false;
+	task->lent = false;
+	task->set_state = SET_NONE;
 	task->waits = WAITS_NOTHING;
 	task->work.queued = false;
 }
@@ -67,11 +71,21 @@ static bool reserved_bits_clear(struct scsi_task *task)
 	return false;
 }
 
+/* An operation code none of whose service actions is on the unit is not there either. */
+static bool has_an_action(const struct cdb_row *row, const struct lu *lu)
+{
+	for (const struct cdb_row *const *action = row->actions; action && *action; action++) {
+		if (row_exists(*action, lu))
+			return true;
+	}
+	return false;
+}
+
 static void no_such_command(struct scsi_task *task)
 {
 	const struct cdb_row *row = cdb_table[task->cdb[0]];
 
-	if (row && row->actions)
+	if (row && has_an_action(row, task->lu))
 		task_fail_cdb(task, task->cdb[0] == CDB_VARIABLE_LENGTH ? 8 : 1,
 			      task->cdb[0] == CDB_VARIABLE_LENGTH ? 7 : 4);
 	else
@@ -86,30 +100,30 @@ static void submit_without_lu(struct scsi_task *task)
 		task->row->start(task);
 }
 
-void scsi_submit(struct scsi_task *task)
+/* Apart from task_enabled(), which has no variable in memory so. True: ended. */
+static __attribute__((noinline)) bool report_attention(struct scsi_task *task)
 {
-	struct nexus *nexus = task->nexus;
-	int number = lun_number(task->lun);
-	const struct cdb_row *row = cdb_find(task->cdb);
-	struct lu *lu = number < 0 ? NULL : nexus->target->lun[number];
 	enum sense_code code;
 
-	task_reset(task);
-	task->lu = lu;
-	task->row = row;
-	if (__builtin_expect(!lu, 0)) {
-		submit_without_lu(task);
-		return;
-	}
-	stat_add(&task_stats(task)->commands, 1);
+	if ((task->row && task->row->flags & ROW_NO_UA) ||
+	    !unit_attention_take(task->nexus, task->lun[1], &code))
+		return false;
+	task_fail(task, code);
+	return true;
+}
+
+void task_enabled(struct scsi_task *task)
+{
+	struct nexus *nexus = task->nexus;
+	const struct cdb_row *row = task->row;
+	int number = task->lun[1]; /* lun_number() of a unit that exists */
+
 	if (__builtin_expect(atomic_load_explicit(&nexus->unit_attentions[number],
 						  memory_order_relaxed) != 0,
 			     0) &&
-	    !(row && row->flags & ROW_NO_UA) && unit_attention_take(nexus, number, &code)) {
-		task_fail(task, code);
+	    report_attention(task))
 		return;
-	}
-	if (__builtin_expect(!row || !row_exists(row, lu), 0)) {
+	if (__builtin_expect(!row || !row_exists(row, task->lu), 0)) {
 		no_such_command(task);
 		return;
 	}
@@ -123,4 +137,36 @@ void scsi_submit(struct scsi_task *task)
 	}
 	if (unit_ready(task))
 		row->start(task);
+}
+
+void scsi_submit(struct scsi_task *task)
+{
+	int number = lun_number(task->lun);
+	struct lu *lu = number < 0 ? NULL : task->nexus->target->lun[number];
+
+	task_reset(task);
+	task->lu = lu;
+	task->row = cdb_find(task->cdb);
+	if (__builtin_expect(!lu, 0)) {
+		submit_without_lu(task);
+		return;
+	}
+	stat_add(&task_stats(task)->commands, 1);
+	if (__builtin_expect(task_set_enter(task), 1))
+		task_enabled(task);
+}
+
+void scsi_refuse(struct scsi_task *task)
+{
+	uint64_t transfer_len = task->transfer_len;
+	uint8_t status = task->status, sense_len = task->sense_len;
+
+	task_reset(task);
+	task->status = status;
+	task->sense_len = sense_len;
+	task->transfer_len = transfer_len;
+	task->lu = target_lu(task->nexus->target, task->lun);
+	if (task->lu)
+		task_set_pass(task);
+	task_end(task);
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The write gate: COMPARE AND WRITE against every write of every reactor, without a lock on the
- * path of a write. See struct gate_slot.
+ * The gate: exclusive commands (COMPARE AND WRITE, ORWRITE, WRITE ATOMIC) against every write and
+ * every read of every reactor, without a lock on the path of a write or a read.
+ *
+ * Writes. See struct gate_slot.
  *
  *	writer:    writing = 1; flag up? no: write   yes: writing = 0; wait on the slot
  *	turn end:  nothing active? writing = 0; flag up and nobody writing? continue the one that waits
- *	exclusive: flag = 1; somebody writing? yes: wait   no: run; flag = 0; wake
+ *	exclusive: flag = 1; somebody writing? yes: wait   no: run; flag = 0; wake those who wait
+ *	the next:  all of them let in? flag = 1; ...
  *
  * Each side first tells, then looks (sequentially consistent), so at least one of them sees the
  * other. Who ends the last writing takes drain_waiter out and posts its work; an exchange decides
@@ -14,8 +17,33 @@
  *
  * writing is held until the turn ends because telling costs a full memory barrier, which waits
  * for all the stores of the write before it.
+ *
+ * Reads do not enter: they would hold up exclusive commands, and be held up by them, and most see
+ * nothing of them. They look at lu->sequence before and after (gate_read.c): it is odd while an
+ * exclusive command changes the medium and another number afterwards, so a read that could have
+ * seen half of a change knows it and is done again. That cannot help a read whose data the
+ * transport takes from the backstore's own memory, long after we looked. So nothing is lent any
+ * more once there has been an exclusive command, which sequence says by not being 0; the first one
+ * has to wait for what is lent at that moment:
+ *
+ *	reader:    sequence is 0? lent++; ...; transfer is over: lent--
+ *	exclusive: sequence = 2; a message to each reactor that ever lent; all answered? go on
+ *	message:   lent is 0? answer   else the last lent-- answers
+ *
+ * lent is its reactor's alone: after the message that reactor sees that sequence is not 0, so lent
+ * only falls. Before its first loan a reactor tells that it lends and then looks at sequence, as
+ * above. The flag stays down meanwhile: an initiator that is slow to take its data holds up the
+ * exclusive command, but no write. A unit without exclusive commands pays a counter for this.
  */
+#include "core/memcheck.h"
 #include "scsi.h"
+
+/* ThreadSanitizer knows no fences; it does not reorder either. */
+#if THREAD_SANITIZER
+#define FENCE(order) ((void)0)
+#else
+#define FENCE(order) atomic_thread_fence(order)
+#endif
 
 static struct gate_slot *slot_of(const struct scsi_task *task)
 {
@@ -99,7 +127,19 @@ void gate_leave(struct scsi_task *task)
 		slot_close(slot);
 }
 
-/* Tasks that meet the flag again queue up on the slot again. */
+/* A reactor has nothing lent and will not lend, or has let in who waited. */
+static void answer(struct lu *lu)
+{
+	struct scsi_task *waiter;
+
+	if (atomic_fetch_sub(&lu->answers_due, 1) != 1)
+		return;
+	waiter = atomic_exchange(&lu->drain_waiter, NULL);
+	if (waiter)
+		reactor_post(waiter->reactor, &waiter->work);
+}
+
+/* The flag stays down until answer(). */
 static void slot_wake(struct work *work)
 {
 	struct gate_slot *slot = container_of(work, struct gate_slot, wake);
@@ -115,11 +155,95 @@ static void slot_wake(struct work *work)
 		if (gate_enter(task) && task_io_start(task))
 			task->step(task);
 	}
+	answer(slot->lu);
 }
+
+/* --- Loans */
+
+static void slot_stop_lending(struct work *work)
+{
+	struct gate_slot *slot = container_of(work, struct gate_slot, stop_lending);
+
+	if (slot->lent)
+		slot->lending_over = true;
+	else
+		answer(slot->lu);
+}
+
+/* [the first exclusive command] */
+static void stop_lending(struct lu *lu)
+{
+	atomic_fetch_add(&lu->answers_due, 1);
+	atomic_store(&lu->sequence, 2);
+	for (unsigned int i = 0; i < lu->reactors; i++) {
+		struct gate_slot *slot = &lu->per_reactor[i].gate;
+		struct reactor *lender = atomic_load(&slot->lender);
+
+		if (!lender)
+			continue;
+		atomic_fetch_add(&lu->answers_due, 1);
+		reactor_post(lender, &slot->stop_lending);
+	}
+	answer(lu);
+}
+
+bool gate_lend(struct scsi_task *task)
+{
+	struct lu *lu = task->lu;
+	struct gate_slot *slot = &lu->per_reactor[task->reactor->index].gate;
+
+	if (__builtin_expect(!atomic_load_explicit(&slot->lender, memory_order_relaxed), 0))
+		atomic_store(&slot->lender, task->reactor);
+	if (__builtin_expect(atomic_load(&lu->sequence) != 0, 0))
+		return false;
+	slot->lent++;
+	task->lent = true;
+	return true;
+}
+
+void gate_lend_end(struct scsi_task *task)
+{
+	struct gate_slot *slot = &task->lu->per_reactor[task->reactor->index].gate;
+
+	task->lent = false;
+	if (--slot->lent == 0 && __builtin_expect(slot->lending_over, 0)) {
+		slot->lending_over = false;
+		answer(slot->lu);
+	}
+}
+
+/* --- The sequence number */
+
+void gate_change(struct scsi_task *task)
+{
+	struct lu *lu = task->lu;
+	uint32_t sequence = atomic_load_explicit(&lu->sequence, memory_order_relaxed);
+
+	atomic_store_explicit(&lu->sequence, sequence | 1, memory_order_relaxed);
+	FENCE(memory_order_release); /* odd before the first byte changes */
+}
+
+static void change_is_over(struct lu *lu)
+{
+	uint32_t sequence = atomic_load_explicit(&lu->sequence, memory_order_relaxed);
+
+	if (sequence & 1)
+		atomic_store_explicit(&lu->sequence, sequence + 1 ? sequence + 1 : 2,
+				      memory_order_release);
+}
+
+bool gate_changed(const struct lu *lu, uint32_t before)
+{
+	FENCE(memory_order_acquire); /* what was read before this look at the number */
+	return before & 1 || atomic_load_explicit(&lu->sequence, memory_order_acquire) != before;
+}
+
+/* --- Exclusive commands */
 
 void gate_slot_init(struct gate_slot *slot, struct lu *lu)
 {
 	list_init(&slot->waiting);
+	slot->stop_lending.fn = slot_stop_lending;
 	slot->wake.fn = slot_wake;
 	slot->turn_end.fn = slot_turn_end;
 	slot->lu = lu;
@@ -127,13 +251,22 @@ void gate_slot_init(struct gate_slot *slot, struct lu *lu)
 
 static void gate_go_on(struct work *work);
 
-/* The task is the owner: raises the flag and waits for the writes in flight. */
+/* The task is the owner: waits for what is lent and for who was woken, raises the flag, waits for the
+ * writes in flight. */
 static bool gate_drain(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
 
 	task->waits = WAITS_DRAIN;
 	task->work.fn = gate_go_on;
+	if (!atomic_load(&lu->sequence))
+		stop_lending(lu);
+	if (atomic_load(&lu->answers_due)) {
+		atomic_store(&lu->drain_waiter, task);
+		if (atomic_load(&lu->answers_due) ||
+		    atomic_exchange(&lu->drain_waiter, NULL) != task)
+			return false;
+	}
 	atomic_store(&lu->exclusive, 1);
 	atomic_store(&lu->drain_waiter, task);
 	if (!gate_idle(lu) || atomic_exchange(&lu->drain_waiter, NULL) != task)
@@ -176,8 +309,8 @@ static void gate_go_on(struct work *work)
 	}
 }
 
-/* The next exclusive command is not started here but posted, behind the writers that wait:
- * a row of COMPARE AND WRITEs cannot keep them out. */
+/* The next exclusive command has to wait for the answers of those who are woken here: a row of
+ * COMPARE AND WRITEs cannot keep them out, on whatever reactor they are. */
 void gate_unlock(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
@@ -185,7 +318,9 @@ void gate_unlock(struct scsi_task *task)
 	struct list *node;
 
 	task->exclusive = false;
+	atomic_fetch_add(&lu->answers_due, 1); /* ours, until all are asked */
 	pthread_mutex_lock(&lu->lock);
+	change_is_over(lu);
 	atomic_store(&lu->exclusive, 0);
 	node = list_pop(&lu->queue);
 	if (node)
@@ -197,9 +332,12 @@ void gate_unlock(struct scsi_task *task)
 		struct gate_slot *slot = &lu->per_reactor[i].gate;
 
 		if (atomic_load(&slot->has_waiters) && atomic_exchange(&slot->has_waiters, false) &&
-		    !atomic_exchange(&slot->posted, true))
+		    !atomic_exchange(&slot->posted, true)) {
+			atomic_fetch_add(&lu->answers_due, 1);
 			reactor_post(slot->reactor, &slot->wake);
+		}
 	}
+	answer(lu);
 	if (next) {
 		next->work.fn = gate_go_on;
 		reactor_post(next->reactor, &next->work);

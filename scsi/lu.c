@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scsi.h"
+#include "job.h"
+#include "task_set.h"
 
 /* Every nexus of the daemon. The lock is taken last and guards only the list. */
 static struct {
@@ -15,14 +16,16 @@ static struct {
 	_Atomic uint64_t last_id;
 } nexuses = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = { &nexuses.list, &nexuses.list } };
 
-int lu_create(const struct lu_config *cfg, struct lu **out)
+int lu_create(const struct lu_config *cfg, struct lu **out, char *why, size_t why_size)
 {
 	const struct bs_limits *limits = &cfg->bs->limits;
 	size_t size = cfg->reactors * sizeof(struct lu_reactor);
 	struct lu *lu = aligned_alloc(_Alignof(struct lu), sizeof(*lu));
 	unsigned int fit;
+	int err;
 
 	*out = NULL;
+	snprintf(why, why_size, "not enough memory");
 	if (!lu)
 		return -ENOMEM;
 	memset(lu, 0, sizeof(*lu));
@@ -42,11 +45,12 @@ int lu_create(const struct lu_config *cfg, struct lu **out)
 	lu->removable = cfg->removable;
 	lu->store = cfg->store;
 	atomic_store(&lu->mode.write_cache, limits->volatile_cache);
+	lu->protection = limits->protection;
 	lu->lends = limits->lends_pointers;
 	lu->volatile_cache = limits->volatile_cache;
 	lu->can_unmap = limits->can_unmap;
-	/* Compare data, write data and the medium's data share one buffer. */
-	fit = BUF_MAX / 3 / lu->block_size;
+	/* With protection information compare data, write data and the medium's share one buffer. */
+	fit = BUF_MAX / (lu->protection ? 3 : 1) / lu->block_size;
 	lu->max_compare_blocks = (uint8_t)(fit < MAX_COMPARE_BLOCKS ? fit : MAX_COMPARE_BLOCKS);
 	snprintf(lu->serial, sizeof(lu->serial), "%s", cfg->serial);
 	snprintf(lu->product, sizeof(lu->product), "%s", cfg->product);
@@ -54,6 +58,17 @@ int lu_create(const struct lu_config *cfg, struct lu **out)
 	list_init(&lu->queue);
 	for (unsigned int i = 0; i < lu->reactors; i++)
 		gate_slot_init(&lu->per_reactor[i].gate, lu);
+	err = reservations_create(lu, why, why_size);
+	if (!err)
+		err = lu_pages_create(lu, why, why_size);
+	if (!err)
+		err = sanitize_load(lu, why, why_size);
+	if (!err)
+		err = format_load(lu, why, why_size);
+	if (err) {
+		lu_destroy(lu);
+		return err;
+	}
 	*out = lu;
 	return 0;
 }
@@ -65,6 +80,12 @@ void lu_destroy(struct lu *lu)
 	assert(!lu->owner && list_empty(&lu->queue));
 	for (unsigned int i = 0; i < lu->reactors; i++)
 		assert(!lu->per_reactor[i].gate.writing);
+	/* One that never ran may be left. */
+	assert(!lu->job || !lu->job->reactor);
+	free(lu->job);
+	reservations_destroy(lu);
+	lu_pages_destroy(lu);
+	copy_forget_unit(lu);
 	pthread_mutex_destroy(&lu->lock);
 	free(lu->per_reactor);
 	free(lu);
@@ -90,15 +111,15 @@ struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8])
 void nexus_attach(struct nexus *nexus)
 {
 	nexus->id = atomic_fetch_add(&nexuses.last_id, 1) + 1;
-	for (int i = 0; i < TARGET_LUNS; i++)
+	for (int i = 0; i < TARGET_LUNS; i++) {
 		atomic_store(&nexus->unit_attentions[i], 1u << UA_POWER_ON);
+		atomic_store(&nexus->prevents_removal[i], false);
+	}
+	task_set_attach(nexus);
 	pthread_mutex_lock(&nexuses.lock);
 	list_add_tail(&nexuses.list, &nexus->node);
 	pthread_mutex_unlock(&nexuses.lock);
-	for (int i = 0; i < TARGET_LUNS; i++) {
-		if (nexus->target->lun[i])
-			reservation_changed(nexus->target->lun[i]);
-	}
+	reservations_meet(nexus);
 }
 
 void nexus_detach(struct nexus *nexus)
@@ -113,6 +134,7 @@ void nexus_detach(struct nexus *nexus)
 		if (lu && atomic_compare_exchange_strong(&lu->reserved_by, &holder, 0))
 			reservation_changed(lu);
 	}
+	copy_forget_nexus(nexus);
 }
 
 void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, void *arg), void *arg)
@@ -127,6 +149,21 @@ void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, vo
 			if (nexus->target->lun[i] == lu)
 				visit(nexus, i, arg);
 		}
+	}
+	pthread_mutex_unlock(&nexuses.lock);
+}
+
+void target_each_nexus(const struct scsi_target *target,
+		       void (*visit)(struct nexus *nexus, void *arg), void *arg)
+{
+	struct list *node;
+
+	pthread_mutex_lock(&nexuses.lock);
+	list_for_each(node, &nexuses.list) {
+		struct nexus *nexus = list_entry(node, struct nexus, node);
+
+		if (nexus->target == target)
+			visit(nexus, arg);
 	}
 	pthread_mutex_unlock(&nexuses.lock);
 }
@@ -149,10 +186,11 @@ void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *exce
 	lu_each_nexus(lu, raise_ua, &(struct raise){ except, 1u << ua });
 }
 
-void lu_reset(struct lu *lu, const struct nexus *by)
+void lu_reset(struct lu *lu)
 {
 	atomic_store(&lu->reserved_by, 0);
 	reservation_changed(lu);
 	lu_clear(lu, LU_STOPPED);
-	lu_raise_ua(lu, UA_BUS_DEVICE_RESET, by);
+	lu_allow_removal(lu);
+	lu_raise_ua(lu, UA_BUS_DEVICE_RESET, NULL);
 }

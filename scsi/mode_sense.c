@@ -1,102 +1,77 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * MODE SENSE, SPC 6.14 and 6.15. Nothing can be changed (there is no MODE SELECT), so that the
- * default values are the current ones and the changeable mask is zero.
- */
+/* MODE SENSE, SPC 6.14 and 6.15. The pages are rows of mode_pages.c. */
 #include <string.h>
 
+#include "pages.h"
 #include "rows.h"
 
-enum { PAGE_MAX = 18, SUBPAGE_ALL = 0xff };
-
-/* Page bytes behind PAGE CODE and PAGE LENGTH, at their offset in the page. */
-static void caching_page(const struct lu *lu, uint8_t *page)
+static bool is_asked_for(const struct scsi_task *task, const struct mode_page *row)
 {
-	page[2] = atomic_load(&lu->mode.write_cache) ? MODE_CACHING_WCE : 0;
-}
+	uint8_t code = task->cdb[2] & MODE_CODE, subpage = task->cdb[3];
 
-static void control_page(const struct lu *lu, uint8_t *page)
-{
-	(void)lu;
-	page[2] = 0x02; /* GLTSD: log parameters are not saved; D_SENSE 0: fixed format */
-	page[3] = 0x10; /* QUEUE ALGORITHM MODIFIER 1: unrestricted reordering */
-	page[8] = page[9] = 0xff; /* BUSY TIMEOUT PERIOD: unlimited */
+	return mode_page_exists(row, task->lu) && (code == MODE_PAGE_ALL || code == row->code) &&
+	       (subpage == MODE_SUBPAGE_ALL || subpage == row->subpage);
 }
-
-static void exceptions_page(const struct lu *lu, uint8_t *page)
-{
-	(void)lu;
-	page[2] = 0x08; /* DEXCPT: no exceptions are reported */
-}
-
-static const struct mode_page {
-	uint8_t code, len; /* bytes behind PAGE LENGTH */
-	void (*write)(const struct lu *lu, uint8_t *page);
-} pages[] = {
-	{ MODE_PAGE_CACHING, 18, caching_page },
-	{ MODE_PAGE_CONTROL, 10, control_page },
-	{ MODE_PAGE_EXCEPTIONS, 10, exceptions_page },
-};
 
 /* Returns the end of what was written; out itself when there is no such page. */
 static uint8_t *write_pages(struct scsi_task *task, uint8_t *out)
 {
-	uint8_t code = task->cdb[2] & 0x3f, control = task->cdb[2] >> 6;
+	uint8_t control = task->cdb[2] >> 6;
+	struct mode_values values;
 
-	for (size_t i = 0; i < array_size(pages); i++) {
-		if (code != pages[i].code && code != MODE_PAGE_ALL)
+	if (control == MODE_CURRENT)
+		mode_current(task->lu, &values);
+	else if (control == MODE_SAVED)
+		mode_saved(task->lu, &values);
+	else
+		mode_defaults(task->lu, &values);
+	for (unsigned int i = 0; i < MODE_PAGES; i++) {
+		if (!is_asked_for(task, &mode_pages[i]))
 			continue;
-		out[0] = pages[i].code;
-		out[1] = pages[i].len;
-		if (control != MODE_CHANGEABLE)
-			pages[i].write(task->lu, out);
-		out += 2 + pages[i].len;
+		if (control == MODE_CHANGEABLE)
+			mode_page_mask(task->lu, i, out);
+		else
+			mode_page_write(task->lu, i, &values, out);
+		out += mode_pages[i].len;
 	}
 	return out;
 }
 
-static bool mode_check(struct scsi_task *task)
+static uint8_t *write_block(const struct lu *lu, bool longlba, uint8_t *out)
 {
-	uint8_t code = task->cdb[2] & 0x3f, subpage = task->cdb[3];
+	uint64_t blocks = lu->blocks;
+	struct mode_block_long large = { .blocks = be64_of(blocks),
+					 .block_size = be32_of(lu->block_size) };
+	struct mode_block_short small = {
+		.blocks = be32_of(blocks < UINT32_MAX ? (uint32_t)blocks : UINT32_MAX),
+		.block_size = be24_of(lu->block_size),
+	};
 
-	if (task->cdb[2] >> 6 == MODE_SAVED) {
-		task_sense_code(task, SENSE_NO_SAVED_PARAMETERS);
-		return false;
-	}
-	if (subpage && (subpage != SUBPAGE_ALL || code != MODE_PAGE_ALL)) {
-		task_sense_cdb(task, 3, 7);
-		return false;
-	}
-	return true;
+	if (longlba)
+		memcpy(out, &large, sizeof(large));
+	else
+		memcpy(out, &small, sizeof(small));
+	return out + (longlba ? sizeof(large) : sizeof(small));
 }
 
 /* Header, block descriptor and pages: the parts are the same but for their sizes. */
 static int mode_fill(struct scsi_task *task, uint8_t *out, size_t header, bool longlba)
 {
-	const struct lu *lu = task->lu;
 	uint8_t *at = out + header, *end;
+	uint8_t code = task->cdb[2] & MODE_CODE;
+	bool named;
 
-	if (!mode_check(task))
+	if (task->cdb[2] >> 6 == MODE_SAVED && !task->lu->store) {
+		task_sense_code(task, SENSE_NO_SAVED_PARAMETERS);
 		return -1;
-	if (!(task->cdb[1] & MODE_SENSE_DBD) && longlba) {
-		struct mode_block_long block = { .blocks = be64_of(lu->blocks),
-						 .block_size = be32_of(lu->block_size) };
-
-		memcpy(at, &block, sizeof(block));
-		at += sizeof(block);
-	} else if (!(task->cdb[1] & MODE_SENSE_DBD)) {
-		struct mode_block_short block = {
-			.blocks = be32_of(lu->blocks < UINT32_MAX ? (uint32_t)lu->blocks
-								  : UINT32_MAX),
-			.block_size = be24_of(lu->block_size),
-		};
-
-		memcpy(at, &block, sizeof(block));
-		at += sizeof(block);
 	}
+	if (!(task->cdb[1] & MODE_SENSE_DBD))
+		at = write_block(task->lu, longlba, at);
 	end = write_pages(task, at);
 	if (end == at) {
-		task_sense_cdb(task, 2, 5);
+		/* Which of the two bytes is wrong. */
+		named = code == MODE_PAGE_ALL || mode_page_find(task->lu, code, 0) >= 0;
+		task_sense_cdb(task, named ? 3 : 2, named ? 7 : 5);
 		return -1;
 	}
 	task->scratch[0] = (uint32_t)(at - out - (long)header);
@@ -143,6 +118,7 @@ const struct cdb_row mode_sense6_row = { .name = "MODE SENSE (6)",
 					 RESPONDS(mode_sense6_fill),
 					 ALLOCATION(4, 1),
 					 .rule = RSV_READ,
+					 .flags = ROW_STANDBY,
 					 QUICK };
 
 const struct cdb_row mode_sense10_row = { .name = "MODE SENSE (10)",
@@ -152,4 +128,5 @@ const struct cdb_row mode_sense10_row = { .name = "MODE SENSE (10)",
 					  RESPONDS(mode_sense10_fill),
 					  ALLOCATION(7, 2),
 					  .rule = RSV_READ,
+					  .flags = ROW_STANDBY,
 					  QUICK };

@@ -5,29 +5,66 @@
 /* One row per condition: which commands it refuses, and with what. The first that fits answers. */
 static const struct {
 	enum lu_condition condition;
-	uint8_t refuses,
-		but; /* enum row_flags: commands with one of these, unless with one of those */
+	/* enum row_flags: commands with one of these (0: all), unless with one of those */
+	uint8_t refuses, but;
 	enum sense_code sense;
 } conditions[] = {
+	{ LU_SANITIZING, 0, ROW_DURING_JOB, SENSE_SANITIZING },
+	{ LU_FORMATTING, 0, ROW_DURING_JOB, SENSE_FORMATTING },
+	{ LU_SANITIZE_FAILED, 0, ROW_DURING_JOB | ROW_REPAIRS, SENSE_SANITIZE_FAILED },
 	{ LU_NO_MEDIUM, ROW_MEDIUM, 0, SENSE_NO_MEDIUM },
 	{ LU_STOPPED, ROW_MEDIUM, 0, SENSE_NEEDS_START },
+	{ LU_FORMAT_FAILED, ROW_MEDIUM, ROW_REPAIRS, SENSE_FORMAT_CORRUPTED },
 	{ LU_READ_ONLY, ROW_WRITES, 0, SENSE_WRITE_PROTECTED },
 	{ LU_SOFT_PROTECTED, ROW_WRITES, 0, SENSE_SOFT_PROTECTED },
 };
 
+/* The same for the access state of the target port, SPC 5.16.2: which commands it lets through. */
+static const struct {
+	enum access_state state;
+	uint8_t but;
+	enum sense_code sense;
+} paths[] = {
+	{ ACCESS_STANDBY, ROW_STANDBY | ROW_UNAVAILABLE, SENSE_STANDBY },
+	{ ACCESS_UNAVAILABLE, ROW_UNAVAILABLE, SENSE_UNAVAILABLE },
+	{ ACCESS_OFFLINE, ROW_UNAVAILABLE, SENSE_OFFLINE },
+	{ ACCESS_TRANSITIONING, ROW_UNAVAILABLE, SENSE_TRANSITION },
+};
+
+enum sense_code unit_refusal(const struct nexus *nexus, const struct lu *lu, uint8_t flags)
+{
+	uint32_t set = atomic_load_explicit(&lu->condition, memory_order_relaxed);
+	uint8_t access = atomic_load_explicit(&nexus->port->access, memory_order_relaxed);
+
+	if (__builtin_expect(!(set | access), 1))
+		return SENSE_NONE;
+	for (size_t i = 0; i < array_size(paths); i++) {
+		if (access == paths[i].state && !(flags & paths[i].but))
+			return paths[i].sense;
+	}
+	for (size_t i = 0; i < array_size(conditions); i++) {
+		if (set & conditions[i].condition &&
+		    (!conditions[i].refuses || flags & conditions[i].refuses) &&
+		    !(flags & conditions[i].but))
+			return conditions[i].sense;
+	}
+	return SENSE_NONE;
+}
+
 bool unit_ready(struct scsi_task *task)
 {
-	uint32_t set = atomic_load_explicit(&task->lu->condition, memory_order_relaxed);
+	enum sense_code code = unit_refusal(task->nexus, task->lu, task->row->flags);
 
-	if (__builtin_expect(!set, 1))
-		return true;
-	for (size_t i = 0; i < array_size(conditions); i++) {
-		if (set & conditions[i].condition && task->row->flags & conditions[i].refuses &&
-		    !(task->row->flags & conditions[i].but)) {
-			task_fail(task, conditions[i].sense);
-			return false;
-		}
+	if (__builtin_expect(code != SENSE_NONE, 0)) {
+		if (code == SENSE_SANITIZING || code == SENSE_FORMATTING)
+			task_fail_job(task);
+		else
+			task_fail(task, code);
+		return false;
 	}
+	if (__builtin_expect(lu_is(task->lu, LU_WATCHES_SPACE), 0) &&
+	    task->row->flags & ROW_MEDIUM && thresholds_due(task))
+		return false;
 	return true;
 }
 

@@ -2,7 +2,27 @@
 /* REPORT LUNS, SPC 6.35: the target's inventory, whatever LUN was asked. */
 #include "rows.h"
 
-enum { SELECT_ADDRESSED = 0, SELECT_WELL_KNOWN = 1, SELECT_ALL = 2 };
+/* SELECT REPORT, and whether it asks for units like ours: neither well known nor part of a
+ * conglomerate. */
+static bool select_report(uint8_t select, bool *ours)
+{
+	switch (select) {
+	case 0x00: /* those with a peripheral, flat space or logical unit address */
+	case 0x02: /* all */
+	case 0x11: *ours = true; return true; /* administrative, and those of no conglomerate */
+	case 0x01: /* well known */
+	case 0x10: /* administrative */
+	case 0x12: *ours = false; return true; /* those of the addressed one's conglomerate */
+	default: return false;
+	}
+}
+
+/* The list answers the condition for every unit of the target, SAM 5.14. */
+static void forget_luns_changed(struct nexus *nexus)
+{
+	for (int i = 0; i < TARGET_LUNS; i++)
+		unit_attention_clear(nexus, i, UA_LUNS_CHANGED);
+}
 
 static int report_luns_fill(struct scsi_task *task, uint8_t *out)
 {
@@ -10,10 +30,10 @@ static int report_luns_fill(struct scsi_task *task, uint8_t *out)
 	const struct scsi_target *target = task->nexus->target;
 	const struct cdb12 *cdb = (const void *)task->cdb;
 	uint8_t *lun = out + sizeof(*header);
-	int number = lun_number(task->lun);
+	bool ours;
 
 	static_assert(sizeof(*header) + 8 * TARGET_LUNS <= RESPONSE_SIZE, "every LUN fits");
-	if (task->cdb[2] > SELECT_ALL) {
+	if (!select_report(task->cdb[2], &ours)) {
 		task_sense_cdb(task, 2, 7);
 		return -1;
 	}
@@ -21,24 +41,23 @@ static int report_luns_fill(struct scsi_task *task, uint8_t *out)
 		task_sense_cdb(task, 6, 7);
 		return -1;
 	}
-	/* There are no well known logical units. */
-	for (int i = 0; i < TARGET_LUNS && task->cdb[2] != SELECT_WELL_KNOWN; i++) {
+	for (int i = 0; i < TARGET_LUNS && ours; i++) {
 		if (target->lun[i]) {
 			lun[1] = (uint8_t)i;
 			lun += 8;
 		}
 	}
-	if (number >= 0)
-		unit_attention_clear(task->nexus, number, UA_LUNS_CHANGED);
+	forget_luns_changed(task->nexus);
 	header->list_len = be32_of((uint32_t)(lun - out - (long)sizeof(*header)));
 	return (int)(lun - out);
 }
 
-const struct cdb_row report_luns_row = { .name = "REPORT LUNS",
-					 USAGE12(CDB_REPORT_LUNS, 0, 0xff, 0, 0, 0, LEN4, 0,
-						 CONTROL),
-					 RESPONDS(report_luns_fill),
-					 ALLOCATION(6, 4),
-					 .rule = RSV_NEVER,
-					 .flags = ROW_NO_LU | ROW_NO_UA,
-					 QUICK };
+const struct cdb_row report_luns_row = {
+	.name = "REPORT LUNS",
+	USAGE12(CDB_REPORT_LUNS, 0, 0xff, 0, 0, 0, LEN4, 0, CONTROL),
+	RESPONDS(report_luns_fill),
+	ALLOCATION(6, 4),
+	.rule = RSV_NEVER,
+	.flags = ROW_NO_LU | ROW_NO_UA | ROW_UNAVAILABLE | ROW_DURING_JOB,
+	QUICK
+};

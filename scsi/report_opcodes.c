@@ -108,4 +108,5 @@ const struct cdb_row report_opcodes_row = { .name = "REPORT SUPPORTED OPERATION 
 					    RESPONDS(report_opcodes_fill),
 					    ALLOCATION(6, 4),
 					    .rule = RSV_READ,
+					    .flags = ROW_STANDBY | ROW_DURING_JOB,
 					    QUICK };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * READ, WRITE and SYNCHRONIZE CACHE, SBC 5.12 to 5.48. Big transfers go in chunks of at most
+ * READ and WRITE, SBC 5.12 to 5.48. Big transfers go in chunks of at most
  * BUF_MAX; a read from memory that the backstore lends goes in one piece and needs no buffer.
  */
 #include "rows.h"
@@ -38,8 +38,8 @@ static void read_chunk(struct scsi_task *task)
 
 	/* The EDTL may end inside a block; the medium is read in blocks. */
 	task->chunk = read_chunk_size(task);
-	if (task_io(task, BS_READ, offset, (task->chunk + mask) & ~mask, task->buf->data, 0,
-		    read_arrived))
+	if (task_read(task, offset, (task->chunk + mask) & ~mask, task->buf->data,
+		      task_has_bit(task, RW_FUA) ? BS_FUA : 0, read_arrived))
 		read_arrived(task);
 }
 
@@ -50,11 +50,14 @@ static void read_data(struct scsi_task *task)
 	uint64_t len = (task->end + mask) & ~mask;
 	const void *lent;
 
-	lent = lu->lends && !task->stable_source ? bs_borrow(lu->bs, offset, len) : NULL;
-	if (lent) {
-		task->pos = task->end;
-		task_send_last(task, lent, 0, (uint32_t)task->end);
-		return;
+	if (lu->lends && !task->stable_source && gate_lend(task)) {
+		lent = bs_borrow(lu->bs, offset, len);
+		if (__builtin_expect(lent != NULL, 1)) {
+			task->pos = task->end;
+			task_send_last(task, lent, 0, (uint32_t)task->end);
+			return;
+		}
+		gate_lend_end(task);
 	}
 	len = len < BUF_MAX ? len : BUF_MAX;
 	if (task_buffer(task, (uint32_t)len, (uint32_t)len, read_chunk))
@@ -73,12 +76,17 @@ static void read_start(struct scsi_task *task)
 {
 	uint64_t bytes, room = task_in_room(task);
 
+	if (task_protected(task)) {
+		protect_read_start(task);
+		return;
+	}
 	block_decode(task);
 	if (!block_check_transfer(task))
 		return;
 	bytes = task->blocks << task->lu->block_shift;
 	task_want_in(task, bytes);
 	task->end = bytes < room ? bytes : room;
+	stat_add(&task_stats(task)->reads, 1);
 	stat_add(&task_stats(task)->read_bytes, task->end);
 	if (!task->end) {
 		task_good(task);
@@ -161,26 +169,15 @@ static bool write_into_bigger(struct scsi_task *task, uint32_t step)
 
 static void write_start(struct scsi_task *task)
 {
-	struct lu *lu = task->lu;
-	uint64_t bytes, room = task_out_room(task);
 	uint32_t first;
 
-	block_decode(task);
-	if (!block_check_transfer(task))
-		return;
-	bytes = task->blocks << lu->block_shift;
-	task_want_out(task, bytes);
-	task->end = bytes < room ? bytes : room;
-	/* Less data than the CDB says: whole blocks of it are written and the residual tells. Half a
-	 * block is not writable, and without the W bit there is no data at all. */
-	if (task->end < bytes && (task->end & (lu->block_size - 1) || !task->writes)) {
-		task_fail(task, SENSE_INVALID_IU_FIELD);
+	if (task_protected(task)) {
+		protect_write_start(task);
 		return;
 	}
-	if (!task->end) {
-		task_good(task);
+	if (!block_begin_out(task))
 		return;
-	}
+	stat_add(&task_stats(task)->writes, 1);
 	stat_add(&task_stats(task)->write_bytes, task->end);
 	first = task->end < BUF_MAX ? (uint32_t)task->end : BUF_MAX;
 	if (task->first_buf) {
@@ -190,26 +187,6 @@ static void write_start(struct scsi_task *task)
 		return;
 	}
 	write_fetch(task);
-}
-
-/* --- SYNCHRONIZE CACHE */
-
-static void cache_synchronized(struct scsi_task *task)
-{
-	if (task->req.res < 0)
-		task_fail_io(task);
-	else
-		task_good(task);
-}
-
-/* The whole cache, whatever the range. */
-static void synchronize_cache_start(struct scsi_task *task)
-{
-	block_decode(task);
-	if (!block_check_range(task))
-		return;
-	if (task_io(task, BS_FLUSH, 0, 0, NULL, 0, cache_synchronized))
-		cache_synchronized(task);
 }
 
 const struct cdb_row read6_row = { .name = "READ (6)",
@@ -225,53 +202,65 @@ const struct cdb_row write6_row = { .name = "WRITE (6)",
 				    MEDIUM };
 
 const struct cdb_row read10_row = { .name = "READ (10)",
-				    USAGE10(CDB_READ_10, RW_DPO | RW_FUA, LBA4, 0, LEN2, CONTROL),
+				    USAGE10(CDB_READ_10, RW_PROTECT | RW_DPO | RW_FUA, LBA4, 0,
+					    LEN2, CONTROL),
 				    .start = read_start,
+				    PROTECTABLE,
 				    READS_MEDIUM,
 				    MEDIUM };
 
 const struct cdb_row write10_row = { .name = "WRITE (10)",
-				     USAGE10(CDB_WRITE_10, RW_DPO | RW_FUA, LBA4, 0, LEN2, CONTROL),
+				     USAGE10(CDB_WRITE_10, RW_PROTECT | RW_DPO | RW_FUA, LBA4, 0,
+					     LEN2, CONTROL),
 				     .start = write_start,
+				     PROTECTABLE,
 				     WRITES_MEDIUM,
 				     MEDIUM };
 
-const struct cdb_row synchronize_cache10_row = { .name = "SYNCHRONIZE CACHE (10)",
-						 USAGE10(CDB_SYNCHRONIZE_CACHE_10, 0, LBA4, 0, LEN2,
-							 CONTROL),
-						 .start = synchronize_cache_start,
-						 .rule = RSV_WRITE,
-						 .flags = ROW_MEDIUM,
-						 LONG };
-
 const struct cdb_row read16_row = { .name = "READ (16)",
-				    USAGE16(CDB_READ_16, RW_DPO | RW_FUA, LBA8, LEN4, 0, CONTROL),
+				    USAGE16(CDB_READ_16, RW_PROTECT | RW_DPO | RW_FUA, LBA8, LEN4,
+					    0, CONTROL),
 				    .start = read_start,
+				    PROTECTABLE,
 				    READS_MEDIUM,
 				    MEDIUM };
 
 const struct cdb_row write16_row = { .name = "WRITE (16)",
-				     USAGE16(CDB_WRITE_16, RW_DPO | RW_FUA, LBA8, LEN4, 0, CONTROL),
+				     USAGE16(CDB_WRITE_16, RW_PROTECT | RW_DPO | RW_FUA, LBA8, LEN4,
+					     0, CONTROL),
 				     .start = write_start,
+				     PROTECTABLE,
 				     WRITES_MEDIUM,
 				     MEDIUM };
 
-const struct cdb_row synchronize_cache16_row = { .name = "SYNCHRONIZE CACHE (16)",
-						 USAGE16(CDB_SYNCHRONIZE_CACHE_16, 0, LBA8, LEN4, 0,
-							 CONTROL),
-						 .start = synchronize_cache_start,
-						 .rule = RSV_WRITE,
-						 .flags = ROW_MEDIUM,
-						 LONG };
-
 const struct cdb_row read12_row = { .name = "READ (12)",
-				    USAGE12(CDB_READ_12, RW_DPO | RW_FUA, LBA4, LEN4, 0, CONTROL),
+				    USAGE12(CDB_READ_12, RW_PROTECT | RW_DPO | RW_FUA, LBA4, LEN4,
+					    0, CONTROL),
 				    .start = read_start,
+				    PROTECTABLE,
 				    READS_MEDIUM,
 				    MEDIUM };
 
 const struct cdb_row write12_row = { .name = "WRITE (12)",
-				     USAGE12(CDB_WRITE_12, RW_DPO | RW_FUA, LBA4, LEN4, 0, CONTROL),
+				     USAGE12(CDB_WRITE_12, RW_PROTECT | RW_DPO | RW_FUA, LBA4, LEN4,
+					     0, CONTROL),
 				     .start = write_start,
+				     PROTECTABLE,
+				     WRITES_MEDIUM,
+				     MEDIUM };
+
+const struct cdb_row read32_row = { .name = "READ (32)",
+				    USAGE32(SA_READ_32, RW_PROTECT | RW_DPO | RW_FUA),
+				    .start = read_start,
+				    PROTECTABLE,
+				    .exists = protect_allows_32,
+				    READS_MEDIUM,
+				    MEDIUM };
+
+const struct cdb_row write32_row = { .name = "WRITE (32)",
+				     USAGE32(SA_WRITE_32, RW_PROTECT | RW_DPO | RW_FUA),
+				     .start = write_start,
+				     PROTECTABLE,
+				     .exists = protect_allows_32,
 				     WRITES_MEDIUM,
 				     MEDIUM };

@@ -5,10 +5,11 @@
  * outstanding, so that scsi_abort() knows what to take back. Always on the task's owner thread.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "scsi.h"
+#include "task_set.h"
 
 /* Back from a wait. */
 static void task_go_on(struct scsi_task *task)
@@ -27,6 +28,8 @@ static void task_free(struct scsi_task *task)
 	if (task->buf)
 		buf_put(task->reactor, task->buf);
 	task->buf = NULL;
+	if (task->context && task->row->cleanup)
+		task->row->cleanup(task);
 	free(task->context);
 	task->context = NULL;
 }
@@ -37,6 +40,7 @@ void task_end(struct scsi_task *task)
 		gate_unlock(task);
 	task_free(task);
 	task->waits = WAITS_ENDED;
+	task_set_leave(task);
 	task->port->done(task);
 }
 
@@ -60,7 +64,13 @@ void task_fail_cdb(struct scsi_task *task, unsigned int byte, unsigned int bit)
 	task_end_checked(task);
 }
 
-void task_fail_miscompare(struct scsi_task *task, uint32_t offset)
+void task_fail_list(struct scsi_task *task, unsigned int byte, unsigned int bit)
+{
+	task_sense_list(task, byte, bit);
+	task_end_checked(task);
+}
+
+void task_fail_miscompare(struct scsi_task *task, uint64_t offset)
 {
 	task_sense_code(task, SENSE_MISCOMPARE);
 	task_sense_information(task, offset);
@@ -69,7 +79,11 @@ void task_fail_miscompare(struct scsi_task *task, uint32_t offset)
 
 void task_fail_io(struct scsi_task *task)
 {
-	task_fail(task, sense_of_errno(task->req.res, task->req.opcode));
+	log_count_error(task);
+	if (task->req.res == -EBADE && task->io_lu->protection)
+		protect_fail_io(task);
+	else
+		task_fail(task, sense_of_errno(task->req.res, task->req.opcode));
 }
 
 /* --- Moving data */
@@ -87,6 +101,8 @@ static void transfer_done(struct scsi_task *task, bool ok)
 static void sent_last(struct scsi_task *task, bool ok)
 {
 	(void)ok; /* the port knows, and the task has ended either way */
+	if (task->lent)
+		gate_lend_end(task);
 	task_free(task);
 }
 
@@ -94,6 +110,7 @@ void task_send_last(struct scsi_task *task, const void *data, uint32_t offset, u
 {
 	task->status = SAM_GOOD;
 	task->waits = WAITS_ENDED;
+	task_set_leave(task);
 	task->io_done = sent_last;
 	task->port->put_data(task, data, offset, len, true);
 }
@@ -159,6 +176,16 @@ bool task_buffer(struct scsi_task *task, uint32_t front, uint32_t len,
 	return false;
 }
 
+void task_abort_others(struct scsi_task *task,
+		       bool (*victim)(const void *arg, const struct nexus *nexus), const void *arg,
+		       bool report, void (*step)(struct scsi_task *task))
+{
+	task->waits = WAITS_TRANSFER;
+	task->io_done = transfer_done;
+	task->step = step;
+	task->port->abort_tasks(task, victim, arg, report);
+}
+
 /* --- Parameter data */
 
 static uint32_t allocation_length(const struct scsi_task *task)
@@ -213,10 +240,29 @@ static void io_done(struct bs_req *req, int res)
 	task_go_on(task);
 }
 
+/* What a command must not do any more that was there before a SANITIZE, a FORMAT UNIT or a MODE
+ * SELECT that protects the medium: -errno, or 0. */
+static int late_refusal(const struct scsi_task *task)
+{
+	const struct lu *lu = task->io_lu;
+
+	if (lu_is(lu, LU_SANITIZING | LU_FORMATTING) && task->req.opcode != BS_SPACE)
+		return lu_is(lu, LU_SANITIZING) ? -EINPROGRESS : -EALREADY;
+	return lu_is(lu, LU_SOFT_PROTECTED) && bs_writes(task->req.opcode) ? -EROFS : 0;
+}
+
 bool task_io_start(struct scsi_task *task)
 {
+	bool late = lu_is(task->io_lu, LU_SANITIZING | LU_FORMATTING | LU_SOFT_PROTECTED);
+	int err = __builtin_expect(late, 0) ? late_refusal(task) : 0;
+
+	/* Again, inside the gate: the cache may have been switched off since the caller looked. */
+	if (task->counted_write && task->req.opcode == BS_WRITE)
+		task->req.flags |= write_flags(task->io_lu, false);
 	task->waits = WAITS_BACKSTORE;
-	if (!bs_submit(task->io_lu->bs, &task->req))
+	if (__builtin_expect(err, 0))
+		task->req.res = err;
+	else if (!bs_submit(task->io_lu->bs, &task->req))
 		return false;
 	task->waits = WAITS_NOTHING;
 	if (task->counted_write)
@@ -270,11 +316,24 @@ void scsi_abort(struct scsi_task *task)
 		return;
 	task->aborted = true;
 	switch ((enum task_waits)task->waits) {
+	case WAITS_TASK_SET: task_set_withdraw(task); break;
 	case WAITS_MEMORY: buf_wait_cancel(task->reactor, &task->waiter); break;
 	case WAITS_GATE:
 	case WAITS_TURN:
 	case WAITS_DRAIN:
 		if (!gate_abandon(task))
+			return;
+		break;
+	case WAITS_RESERVATION:
+		if (!pr_abandon(task))
+			return;
+		break;
+	case WAITS_PAGES:
+		if (!pages_abandon(task))
+			return;
+		break;
+	case WAITS_JOB:
+		if (!job_abandon(task))
 			return;
 		break;
 	case WAITS_NOTHING:
@@ -285,4 +344,13 @@ void scsi_abort(struct scsi_task *task)
 	}
 	task->waits = WAITS_NOTHING;
 	task_end(task);
+}
+
+bool scsi_give_up(struct scsi_task *task)
+{
+	/* Not all that writes has Data-Out: WRITE SAME with NDOB, SANITIZE. */
+	if (task->writes || (task->row && task->row->flags & ROW_WRITES))
+		return false;
+	task_set_leave_slowly(task);
+	return true;
 }

@@ -37,6 +37,14 @@ bool unit_attention_take(struct nexus *nexus, int lun, enum sense_code *code)
 	return true;
 }
 
+void nexus_raise_ua(struct nexus *nexus, const struct lu *lu, enum unit_attention ua)
+{
+	for (int i = 0; i < TARGET_LUNS; i++) {
+		if (nexus->target->lun[i] == lu)
+			atomic_fetch_or(&nexus->unit_attentions[i], 1u << ua);
+	}
+}
+
 void unit_attention_clear(struct nexus *nexus, int lun, enum unit_attention ua)
 {
 	atomic_fetch_and(&nexus->unit_attentions[lun], ~(1u << ua));

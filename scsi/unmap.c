@@ -2,6 +2,8 @@
 /* UNMAP, SBC 5.35. Every descriptor is checked before the first one is carried out. */
 #include "rows.h"
 
+enum { YIELD_BYTES = 16 << 20 }; /* others run after so much */
+
 static const struct unmap_descriptor *unmap_descriptors(const struct scsi_task *task)
 {
 	return (const void *)(task->buf->data + sizeof(struct unmap_header));
@@ -39,7 +41,7 @@ static bool unmap_check(struct scsi_task *task, uint32_t *count)
 	return true;
 }
 
-/* pos and end count descriptors here. */
+/* pos and end count descriptors here, chunk the bytes since others ran. */
 static void unmap_done(struct scsi_task *task)
 {
 	const struct unmap_descriptor *d = unmap_descriptors(task);
@@ -54,10 +56,18 @@ static void unmap_done(struct scsi_task *task)
 		while (task->pos < task->end && !be32_get(d[task->pos].blocks))
 			task->pos++;
 		if (task->pos == task->end) {
-			task_good(task);
+			block_settle(task);
+			return;
+		}
+		if (task->chunk >= YIELD_BYTES) {
+			task->chunk = 0;
+			task_yield(task, unmap_done);
 			return;
 		}
 		blocks = be32_get(d[task->pos].blocks);
+		task->chunk = (blocks << shift) < YIELD_BYTES - task->chunk
+				      ? task->chunk + (uint32_t)(blocks << shift)
+				      : YIELD_BYTES;
 		if (!task_io(task, BS_UNMAP, be64_get(d[task->pos++].lba) << shift, blocks << shift,
 			     NULL, 0, unmap_done))
 			return;
@@ -72,6 +82,7 @@ static void unmap_list_here(struct scsi_task *task)
 		return;
 	task->pos = 0;
 	task->end = count;
+	task->chunk = 0;
 	task->req.res = 0;
 	unmap_done(task);
 }

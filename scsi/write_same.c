@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * WRITE SAME, SBC 5.52: one block of Data-Out, or zeros (NDOB), all over a range. Zeros become
- * one request of the backstore, and with UNMAP the space may go back; other data is written, with
- * UNMAP too, from a buffer full of copies: what is read afterwards is what was sent.
+ * one request of the backstore, and with UNMAP the space may go back. Other data is written, with
+ * UNMAP too: what is read afterwards has to be what was sent, and unmapped blocks read as zeros
+ * (LBPRZ), so they are unmapped for zeros alone (SBC 4.7.3.4). Zero blocks are refused (WSNZ): the
+ * whole rest of the medium is nothing to be written by a field that was forgotten.
  */
 #include <string.h>
 
 #include "rows.h"
 
 enum {
-	PATTERN_SIZE = 256 << 10, /* buffer of copies */
+	PATTERN_SIZE = 256 << 10, /* most copies in a buffer, bytes */
 	ZERO_CHUNK = 64 << 20, /* one BS_ZERO or BS_UNMAP */
 	YIELD_BYTES = 16 << 20, /* others run after so much was written */
 };
@@ -24,8 +26,10 @@ static void write_same_next(struct scsi_task *task)
 {
 	uint64_t base = task->lba << task->lu->block_shift, left;
 	enum bs_opcode opcode = (enum bs_opcode)task->scratch[0];
-	uint32_t most = opcode == BS_WRITE ? task->buf->size : ZERO_CHUNK;
+	uint32_t most = opcode == BS_WRITE ? PATTERN_SIZE : ZERO_CHUNK;
 
+	if (opcode == BS_WRITE && most > task->buf->size)
+		most = task->buf->size;
 	for (;;) {
 		if (task->req.res < 0) {
 			task_fail_io(task);
@@ -33,8 +37,12 @@ static void write_same_next(struct scsi_task *task)
 		}
 		task->pos += task->chunk;
 		left = task->end - task->pos;
-		if (!left) {
+		if (!left && opcode == BS_WRITE) {
 			task_good(task);
+			return;
+		}
+		if (!left) {
+			block_settle(task);
 			return;
 		}
 		task->scratch[1] += task->chunk;
@@ -46,7 +54,9 @@ static void write_same_next(struct scsi_task *task)
 		}
 		task->chunk = left < most ? (uint32_t)left : most;
 		if (!task_io(task, opcode, base + task->pos, task->chunk,
-			     opcode == BS_WRITE ? task->buf->data : NULL, 0, write_same_next))
+			     opcode == BS_WRITE ? task->buf->data : NULL,
+			     opcode == BS_WRITE ? write_flags(task->lu, false) : 0,
+			     write_same_next))
 			return;
 	}
 }
@@ -62,7 +72,7 @@ static void write_same_run(struct scsi_task *task, enum bs_opcode opcode)
 
 static enum bs_opcode zeros_opcode(const struct scsi_task *task)
 {
-	return task->cdb[1] & WRITE_SAME_UNMAP ? BS_UNMAP : BS_ZERO;
+	return task_has_bit(task, WRITE_SAME_UNMAP) ? BS_UNMAP : BS_ZERO;
 }
 
 static void write_same_arrived(struct scsi_task *task)
@@ -100,28 +110,29 @@ static void write_same_fetch(struct scsi_task *task)
 	task_fetch(task, 0, task->lu->block_size, task->buf->data, write_same_arrived);
 }
 
-/* 0 means up to the end of the medium: WSNZ is 0. */
-static bool write_same_check(struct scsi_task *task)
+bool write_same_check(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
 
 	block_decode(task);
 	if (!block_check_range(task))
 		return false;
-	if (!task->blocks)
-		task->blocks = lu->blocks - task->lba;
-	if (task->blocks <= MAX_WRITE_SAME_BYTES >> lu->block_shift)
+	if (task->blocks && task->blocks <= MAX_WRITE_SAME_BYTES >> lu->block_shift)
 		return true;
-	task_fail_cdb(task, task->row->cdb_len == 16 ? 10 : 7, 7);
+	task_fail_cdb(task, block_length_at(task->row), 7);
 	return false;
 }
 
 static void write_same_start(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
-	bool no_data = task->row->cdb_len == 16 && task->cdb[1] & WRITE_SAME_NDOB;
+	bool no_data = task_has_bit(task, WRITE_SAME_NDOB);
 	uint32_t data = no_data ? 0 : lu->block_size, most;
 
+	if (task_protected(task)) {
+		protect_write_same_start(task);
+		return;
+	}
 	if (!write_same_check(task))
 		return;
 	task_want_out(task, data);
@@ -144,18 +155,32 @@ static void write_same_start(struct scsi_task *task)
 	write_same_fetch(task);
 }
 
+/* ANCHOR is outside the masks: there are no anchored blocks (ANC_SUP is 0). */
 const struct cdb_row write_same10_row = { .name = "WRITE SAME (10)",
-					  /* UNMAP is only in the 16-byte CDB: LBPWS10 is 0. */
-					  USAGE10(CDB_WRITE_SAME_10, 0, LBA4, 0, LEN2, CONTROL),
+					  USAGE10(CDB_WRITE_SAME_10, RW_PROTECT | WRITE_SAME_UNMAP,
+						  LBA4, 0, LEN2, CONTROL),
 					  .start = write_same_start,
+					  PROTECTABLE,
+					  .unmap_bits = WRITE_SAME_UNMAP,
 					  WRITES_MEDIUM,
 					  LONG };
 
-const struct cdb_row write_same16_row = {
-	.name = "WRITE SAME (16)",
-	USAGE16(CDB_WRITE_SAME_16, WRITE_SAME_UNMAP | WRITE_SAME_NDOB, LBA8, LEN4, 0, CONTROL),
-	.start = write_same_start,
-	.unmap_bits = WRITE_SAME_UNMAP,
-	WRITES_MEDIUM,
-	LONG
-};
+const struct cdb_row write_same16_row = { .name = "WRITE SAME (16)",
+					  USAGE16(CDB_WRITE_SAME_16,
+						  RW_PROTECT | WRITE_SAME_UNMAP | WRITE_SAME_NDOB,
+						  LBA8, LEN4, 0, CONTROL),
+					  .start = write_same_start,
+					  PROTECTABLE,
+					  .unmap_bits = WRITE_SAME_UNMAP,
+					  WRITES_MEDIUM,
+					  LONG };
+
+const struct cdb_row write_same32_row = { .name = "WRITE SAME (32)",
+					  USAGE32(SA_WRITE_SAME_32,
+						  RW_PROTECT | WRITE_SAME_UNMAP | WRITE_SAME_NDOB),
+					  .start = write_same_start,
+					  PROTECTABLE,
+					  .exists = protect_allows_32,
+					  .unmap_bits = WRITE_SAME_UNMAP,
+					  WRITES_MEDIUM,
+					  LONG };

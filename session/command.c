@@ -64,8 +64,7 @@ static void command_free(struct command *c)
 		s->immediate--;
 	if (c->task.first_buf)
 		buf_put(s->rs->reactor, c->task.first_buf);
-	if (c->task.aborted)
-		abort_wait_finished(s->rs, c);
+	abort_wait_finished(s->rs, c);
 	pool_put(&s->rs->commands, c);
 	if (s->dying)
 		session_check_dead(s);
@@ -133,10 +132,24 @@ static void respond(struct command *c)
 	conn_send_pdu(ic->conn, &c->response);
 }
 
+/* It was aborted, and its initiator is told. */
+static void respond_aborted(struct command *c)
+{
+	c->task.status = SAM_TASK_ABORTED;
+	c->task.sense_len = 0;
+	c->task.transfer_len = c->task.edtl;
+	respond(c);
+	abort_wait_finished(c->session->rs, c);
+}
+
 static void finish(struct command *c)
 {
+	const struct iconn *ic = c->session->ic;
+
 	if (can_send(c))
 		respond(c);
+	else if (c->reports && ic && ic->state == CONN_LOGGED_IN)
+		respond_aborted(c);
 	else
 		command_free(c);
 }
@@ -156,7 +169,7 @@ static void io_work(struct work *work)
 	struct command *c = container_of(work, struct command, io_work);
 	bool last = c->answered;
 
-	c->task.io_done(&c->task, can_send(c));
+	c->task.io_done(&c->task, can_send(c) && !c->no_memory);
 	if (last)
 		command_free(c);
 }
@@ -240,6 +253,8 @@ static const struct task_port_ops port_ops = {
 	.get_data = port_get_data,
 	.put_data = port_put_data,
 	.done = port_done,
+	.abort_tasks = port_abort_tasks,
+	.abort_others = port_abort_others,
 };
 
 static void transfer_sense(struct command *c, enum transfer_result result)
@@ -271,7 +286,7 @@ static void unsolicited_done(struct command *c, struct transfer *t)
 		c->task.aborted = true;
 		if (c->held)
 			session_unhold(c->session, c);
-		command_free(c);
+		finish(c);
 		return;
 	}
 	c->task.first_len += t->received;
@@ -314,19 +329,21 @@ void command_start(struct command *c)
 {
 	if (c->held || c->receiving)
 		return;
-	if (c->early_status) {
-		c->task.status = c->early_status;
-		finish(c);
-		return;
-	}
 	c->submitted = true;
-	scsi_submit(&c->task);
+	c->task.status = c->early_status;
+	if (c->early_status)
+		scsi_refuse(&c->task);
+	else
+		scsi_submit(&c->task);
 }
 
-void command_abort(struct command *c)
+void command_abort(struct command *c, bool report)
 {
 	if (c->answered || c->task.aborted)
 		return;
+	c->aborted_at = ++c->session->rs->aborts;
+	c->reports = report;
+	c->past_medium = c->moving && !c->data_since;
 	stat_add(&c->session->stats.aborts, 1);
 	if (c->receiving) {
 		c->task.aborted = true;
@@ -337,16 +354,20 @@ void command_abort(struct command *c)
 		c->task.aborted = true;
 		if (c->held)
 			session_unhold(c->session, c);
-		command_free(c);
+		finish(c);
 		return;
 	}
 	if (c->moving && c->data_since && c->session->ic)
 		conn_cancel_data(c->session->ic->conn, &c->xfer);
+	if (c->job)
+		abort_job_give_up(c);
 	scsi_abort(&c->task);
 }
 
 void command_abandon(struct command *c)
 {
+	if (c->reports)
+		return; /* its initiator waits for the answer, and not for ours */
 	free_tag(c);
 	session_leave_window(c);
 }
@@ -487,7 +508,6 @@ static struct command *command_new(struct session *s, struct pdu *pdu)
 	c->session = s;
 	c->itt = be32_get(req->itt);
 	c->cmdsn = be32_get(req->cmdsn);
-	c->birth = s->rs->births++;
 	c->immediate = pdu_immediate(&pdu->h.bhs);
 	c->io_work.fn = io_work;
 	c->xfer.remote = pdu->remote;

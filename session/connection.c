@@ -125,7 +125,7 @@ static void check_phase(struct iconn *ic)
 		return;
 	left_login(ic);
 	ic->timer.fn = tick;
-	ic->last_heard = ic->last_read = reactor_now(ic->rs->reactor);
+	ic->last_heard = ic->last_read = ic->last_tick = reactor_now(ic->rs->reactor);
 	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(&ic->rs->server->cfg.limits));
 }
 
@@ -420,12 +420,15 @@ static void tick(struct timer *t)
 	struct iconn *ic = container_of(t, struct iconn, timer);
 	const struct server_limits *l = &ic->rs->server->cfg.limits;
 	uint64_t now = reactor_now(ic->rs->reactor);
+	/* We got no CPU ourselves: what the initiator did meanwhile is still on its way to us. */
+	bool held_up = now - ic->last_tick > 2 * tick_interval(l);
 	const char *why;
 
 	if (ic->state != CONN_LOGGED_IN)
 		return;
+	ic->last_tick = now;
 	look_for_traffic(ic, now);
-	why = lost(ic, now);
+	why = held_up ? NULL : lost(ic, now);
 	if (why) {
 		log_write_limited(&peer_limit, LOG_LEVEL_WARN, "%s: %s: %s, closing",
 				  ic->conn->peer_name, ic->session->who.initiator_name, why);

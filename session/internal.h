@@ -42,6 +42,7 @@ struct session_stats {
 /* One address, served over one or more transports. */
 struct portal {
 	struct portal_address address;
+	uint16_t tag; /* of its portal group */
 	struct {
 		const struct transport_ops *transport;
 		struct listener *listener;
@@ -67,7 +68,7 @@ struct reactor_state {
 	struct list unauthenticated; /* iconn.login_node, oldest first */
 	struct list sessions; /* session.reactor_node */
 	struct list abort_waits; /* abort_wait.node */
-	uint64_t births; /* counts commands; tells which ones a TMF covers */
+	uint64_t aborts; /* counts aborted commands; tells which ones a wait covers */
 	uint32_t unauthenticated_count;
 	bool draining;
 	struct work drain_work, statistics_work;
@@ -133,6 +134,7 @@ struct iconn {
 	uint64_t pdus_in_seen, bytes_out_seen; /* counters at the last tick that saw them move */
 	uint64_t last_heard, last_read; /* ns: the peer sent a PDU, the peer took bytes of ours */
 	uint64_t last_data; /* ns: Data-Out of some command was complete */
+	uint64_t last_tick; /* ns: when the timer was at work */
 	bool nop_outstanding;
 	uint32_t nop_ttt;
 };
@@ -158,7 +160,7 @@ struct session {
 	struct command *by_itt[ITT_BUCKETS];
 	struct list commands; /* command.node: all that exist, oldest first */
 	uint32_t command_count;
-	uint32_t tmf_count; /* TMFs that will come back to us */
+	uint32_t tmf_count; /* TMFs and abort_jobs that will come back to us */
 
 	bool dying; /* ic is gone or going: no new work */
 	bool kill_posted, kill_ran; /* under server->lock */
@@ -178,6 +180,8 @@ struct held {
 	bool skip; /* nothing: ABORT TASK named this CmdSN before it came */
 };
 
+struct abort_job;
+
 struct command {
 	/* first cache lines: what each I/O touches */
 	struct scsi_task task;
@@ -185,7 +189,11 @@ struct command {
 	struct command *itt_next;
 	struct list node; /* session.commands */
 	uint32_t itt, cmdsn;
-	uint64_t birth;
+	uint64_t aborted_at; /* the reactor's count of aborts; 0: not aborted, or over */
+	struct abort_job *job; /* the task waits for the end of others: abort_tasks() */
+	bool reports; /* aborted, and answers TASK ABORTED */
+	bool past_medium; /* aborted while its Data-In was on the way: it will not go on */
+	bool no_memory; /* for what io_work ends */
 	bool immediate;
 	bool submitted; /* the SCSI layer has it */
 	bool receiving; /* unsolicited data is being collected */
@@ -218,9 +226,11 @@ struct abort_wait {
 	const struct lu *lu; /* NULL: every LUN of the session's target */
 	const struct scsi_target *target; /* with session NULL */
 	const struct command *command; /* NULL: all that match */
-	uint64_t birth_limit; /* only commands born before */
+	bool aca; /* only the command with the ACA attribute */
+	bool medium; /* not those that are past_medium */
+	uint64_t limit; /* only commands that were aborted by then */
 	uint32_t remaining;
-	void (*done)(struct abort_wait *wait); /* never from inside abort_commands() */
+	void (*done)(struct abort_wait *wait);
 };
 
 /* server.c */
@@ -231,6 +241,9 @@ void session_unregister(struct session *s);
 /* LOGIN_SUCCESS, or why a Login with TSIH != 0 is refused. */
 enum login_status server_check_tsih(struct server *server, const struct login_result *who);
 struct reactor_state *reactor_state_of(struct server *server, const struct reactor *r);
+bool address_is_wildcard(const struct sockaddr_storage *ss);
+/* The portal group where the connection came in; 1 when it came by no portal. */
+uint16_t server_tag_of(const struct server *server, const struct conn *conn);
 void reactor_drain_check(struct reactor_state *rs);
 
 /* statistics.c */
@@ -279,15 +292,40 @@ void command_received(struct iconn *ic, struct pdu *pdu);
 void command_start(struct command *c);
 void command_transfer_done(struct transfer *t);
 struct command *command_find(const struct session *s, uint32_t itt);
-/* May free c before it returns. */
-void command_abort(struct command *c);
+/* May free c before it returns. report: it answers TASK ABORTED, when it is over. */
+void command_abort(struct command *c, bool report);
 /* c was aborted and its disk does not give it back: frees its tag, and its slot if there are not
  * too many of its kind. */
 void command_abandon(struct command *c);
 
 /* task_management.c */
 void tmf_received(struct iconn *ic, struct pdu *pdu);
-void abort_wait_finished(struct reactor_state *rs, const struct command *c);
+
+/* abort_tasks.c */
+/* Counts from 1, so that it is not done before abort_wait_counted(). */
+void abort_wait_begin(struct abort_wait *w, struct reactor_state *rs);
+/* c is one of those to wait for. Before it is aborted. */
+static inline void abort_wait_add(struct abort_wait *w)
+{
+	w->remaining++;
+}
+/* All are aborted and counted. May call w->done(). */
+void abort_wait_counted(struct abort_wait *w, struct reactor_state *rs);
+/* Whether w is for commands like c, and whether it waits for c. */
+bool abort_wait_names(const struct abort_wait *w, const struct command *c);
+static inline bool abort_wait_covers(const struct abort_wait *w, const struct command *c)
+{
+	return c->aborted_at && c->aborted_at <= w->limit && abort_wait_names(w, c);
+}
+/* An aborted command is over. */
+void abort_wait_finished(struct reactor_state *rs, struct command *c);
+/* task_port_ops.abort_tasks and abort_others. */
+void port_abort_tasks(struct scsi_task *task,
+		      bool (*victim)(const void *arg, const struct nexus *nexus), const void *arg,
+		      bool report);
+void port_abort_others(struct scsi_task *task);
+/* c is aborted while it waits for the end of others. */
+void abort_job_give_up(struct command *c);
 
 /* reply.c */
 struct reply *reply_new(struct iconn *ic, uint8_t opcode);

@@ -47,6 +47,7 @@ struct login *login_new(const struct login_env *env)
 	login->env = env;
 	login->in.max = env->limits->login_bytes;
 	login->out.max = LOGIN_DATA_MAX;
+	login->result.portal_group_tag = env->portal_group_tag;
 	keys_offer(&env->can, &login->ours);
 	keys_defaults(&login->agreed);
 	chap_init(&login->chap);

@@ -14,17 +14,23 @@
 #include "pdu.h"
 #include "session.h"
 
+/* A portal as SendTargets names it, RFC 7143 13.8. */
+struct login_portal {
+	const char *address; /* "192.0.2.1:3260" or "[2001:db8::1]:3260" */
+	uint16_t tag; /* of its portal group */
+};
+
 /* Where the answers of a login come from. Borrowed while a login or text exchange lives. */
 struct login_env {
 	const struct target_config *targets;
 	unsigned int target_count;
 	const struct server_limits *limits;
 	struct conn_params can; /* our side's offer, after conn_offer_keys() */
-	/* Portals to name in SendTargets: "192.0.2.1:3260" or "[2001:db8::1]:3260"; wildcard
-	 * addresses are already replaced by the connection's own local address. */
-	const char *const *portals;
+	/* To name in SendTargets; wildcard addresses are already replaced by the connection's own
+	 * local address. */
+	const struct login_portal *portals;
 	unsigned int portal_count;
-	uint16_t portal_group_tag;
+	uint16_t portal_group_tag; /* where the connection came in */
 	/* getrandom() in the daemon; fixed in tests. Fills all len bytes or returns false. */
 	bool (*random)(void *out, size_t len);
 };
@@ -38,6 +44,7 @@ struct login_result {
 	char initiator_alias[256]; /* as received, "" = none; escape before logging */
 	const struct target_config *target; /* NULL: discovery */
 	struct isid isid;
+	uint16_t portal_group_tag; /* with name, ISID and target: the I_T nexus */
 	uint16_t tsih; /* as the initiator sent it; 0 = new session */
 	uint16_t cid;
 	uint32_t itt;

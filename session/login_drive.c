@@ -13,7 +13,7 @@
 
 struct text_env {
 	struct login_env env;
-	const char *portals[PORTALS_MAX];
+	struct login_portal portals[PORTALS_MAX];
 	char names[PORTALS_MAX][64];
 };
 
@@ -32,13 +32,6 @@ static bool random_bytes(void *out, size_t len)
 	return getrandom(out, len, 0) == (ssize_t)len;
 }
 
-static bool is_wildcard(const struct sockaddr_storage *ss)
-{
-	if (ss->ss_family == AF_INET6)
-		return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)ss)->sin6_addr);
-	return ((const struct sockaddr_in *)ss)->sin_addr.s_addr == htonl(INADDR_ANY);
-}
-
 /* A wildcard portal is named by the address that this initiator has reached. */
 struct text_env *text_env_new(struct iconn *ic)
 {
@@ -51,12 +44,12 @@ struct text_env *text_env_new(struct iconn *ic)
 	for (unsigned int i = 0; i < s->portal_count; i++) {
 		const struct sockaddr_storage *ss = &s->portals[i].address.addr;
 
-		if (is_wildcard(ss) && ss->ss_family != ic->conn->local.ss_family)
+		if (address_is_wildcard(ss) && ss->ss_family != ic->conn->local.ss_family)
 			continue;
 		/* The port is the same in both. */
-		address_format(is_wildcard(ss) ? &ic->conn->local : ss, te->names[n],
+		address_format(address_is_wildcard(ss) ? &ic->conn->local : ss, te->names[n],
 			       sizeof(te->names[n]));
-		te->portals[n] = te->names[n];
+		te->portals[n] = (struct login_portal){ te->names[n], s->portals[i].tag };
 		n++;
 	}
 	te->env = (struct login_env){
@@ -65,7 +58,7 @@ struct text_env *text_env_new(struct iconn *ic)
 		.limits = &s->cfg.limits,
 		.portals = te->portals,
 		.portal_count = n,
-		.portal_group_tag = 1,
+		.portal_group_tag = server_tag_of(s, ic->conn),
 		.random = random_bytes,
 	};
 	te->env.can = (struct conn_params){

@@ -87,20 +87,63 @@ void server_destroy(struct server *s)
 	free(s);
 }
 
-static bool same_address(const struct portal_address *a, const struct portal_address *b)
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
-	if (a->addr.ss_family != b->addr.ss_family)
+	if (a->ss_family != b->ss_family)
 		return false;
-	if (a->addr.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *x = (const void *)&a->addr, *y = (const void *)&b->addr;
+	if (a->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
 
 		return x->sin6_port == y->sin6_port && x->sin6_scope_id == y->sin6_scope_id &&
 		       !memcmp(&x->sin6_addr, &y->sin6_addr, sizeof(x->sin6_addr));
 	}
-	return ((const struct sockaddr_in *)&a->addr)->sin_port ==
-		       ((const struct sockaddr_in *)&b->addr)->sin_port &&
-	       ((const struct sockaddr_in *)&a->addr)->sin_addr.s_addr ==
-		       ((const struct sockaddr_in *)&b->addr)->sin_addr.s_addr;
+	return ((const struct sockaddr_in *)a)->sin_port ==
+		       ((const struct sockaddr_in *)b)->sin_port &&
+	       ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+		       ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+}
+
+bool address_is_wildcard(const struct sockaddr_storage *ss)
+{
+	if (ss->ss_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)ss)->sin6_addr);
+	return ((const struct sockaddr_in *)ss)->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+static bool served_over(const struct portal *p, const struct transport_ops *transport)
+{
+	for (unsigned int i = 0; i < p->listener_count; i++) {
+		if (p->listeners[i].transport == transport)
+			return true;
+	}
+	return false;
+}
+
+static in_port_t port_of(const struct sockaddr_storage *ss)
+{
+	return ((const struct sockaddr_in *)ss)->sin_port; /* at the same place in both families */
+}
+
+/* Each transport has ports of its own: an address may be the portal of one, and one of those that
+ * the wildcard of another means. */
+uint16_t server_tag_of(const struct server *s, const struct conn *conn)
+{
+	const struct sockaddr_storage *local = &conn->local;
+	uint16_t tag = 1;
+
+	for (unsigned int i = 0; i < s->portal_count; i++) {
+		const struct portal *p = &s->portals[i];
+		const struct sockaddr_storage *ss = &p->address.addr;
+
+		if (!served_over(p, conn->ops))
+			continue;
+		if (same_address(ss, local))
+			return p->tag;
+		if (address_is_wildcard(ss) && ss->ss_family == local->ss_family &&
+		    port_of(ss) == port_of(local))
+			tag = p->tag;
+	}
+	return tag;
 }
 
 /* The portal with this address, or the place for a new one; NULL: there is none left. Port 0 is
@@ -108,22 +151,29 @@ static bool same_address(const struct portal_address *a, const struct portal_add
 static struct portal *find_portal(struct server *s, const struct portal_address *addr)
 {
 	for (unsigned int i = 0; i < s->portal_count; i++) {
-		if (same_address(&s->portals[i].address, addr))
+		if (same_address(&s->portals[i].address.addr, &addr->addr))
 			return &s->portals[i];
 	}
 	return s->portal_count < PORTALS_MAX ? &s->portals[s->portal_count] : NULL;
 }
 
 int server_listen(struct server *s, const struct transport_ops *transport,
-		  struct portal_address *addr, char *why, size_t why_size)
+		  struct portal_address *addr, uint16_t tag, char *why, size_t why_size)
 {
 	struct portal *p = find_portal(s, addr);
 	struct listener *listener;
+	char name[64];
 	int err;
 
 	if (!p) {
 		snprintf(why, why_size, "more than %d portals", PORTALS_MAX);
 		return -ENOSPC;
+	}
+	if (p->listener_count && p->tag != tag) {
+		address_format(&addr->addr, name, sizeof(name));
+		snprintf(why, why_size, "%s: tag=%u: is in portal group %u already", name, tag,
+			 p->tag);
+		return -EINVAL;
 	}
 	if (p->listener_count == TRANSPORTS_MAX) {
 		snprintf(why, why_size, "more than %d transports on a portal", TRANSPORTS_MAX);
@@ -137,6 +187,7 @@ int server_listen(struct server *s, const struct transport_ops *transport,
 	p->listeners[p->listener_count++].listener = listener;
 	if (p == &s->portals[s->portal_count]) {
 		p->address = *addr;
+		p->tag = tag;
 		s->portal_count++;
 	}
 	return 0;
@@ -155,7 +206,7 @@ static struct list *bucket(struct server *s, const char *name, const struct isid
 
 static bool same_nexus(const struct session *s, const struct login_result *who)
 {
-	return s->who.target == who->target &&
+	return s->who.target == who->target && s->who.portal_group_tag == who->portal_group_tag &&
 	       !memcmp(&s->who.isid, &who->isid, sizeof(who->isid)) &&
 	       !strcmp(s->who.initiator_name, who->initiator_name);
 }
@@ -187,7 +238,7 @@ static uint16_t new_tsih(struct server *s)
 	return 0;
 }
 
-/* lock held. The session of the same initiator port with the same target, if any: discovery
+/* lock held. The session of the same initiator port with the same target port, if any: discovery
  * sessions have none to replace. */
 static struct session *find_same(struct server *server, const struct login_result *who)
 {

@@ -42,7 +42,7 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 	s->maxcmdsn = who->cmdsn + s->server->cfg.limits.window - 1;
 	if (who->target) {
 		s->nexus.target = who->target->scsi;
-		s->nexus.port = &who->target->scsi->ports[0];
+		s->nexus.port = target_port_by_tag(who->target->scsi, who->portal_group_tag);
 		memcpy(s->nexus.initiator_name, who->initiator_name, sizeof(who->initiator_name));
 		memcpy(s->nexus.isid, who->isid.b, sizeof(who->isid.b));
 	}
@@ -77,7 +77,7 @@ void session_lost_connection(struct session *s)
 	s->dying = true;
 	session_drop_held(s);
 	list_for_each_safe(pos, tmp, &s->commands)
-		command_abort(list_entry(pos, struct command, node));
+		command_abort(list_entry(pos, struct command, node), false);
 	session_check_dead(s);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Task management (RFC 7143 11.5): abort what the function names, on every reactor that may have
- * such tasks, and answer when all of them are back, but never later than TMF_TIMEOUT_S: a task
+ * Task management (RFC 7143 11.5, SAM 7): abort what the function names, on every reactor that may
+ * have such tasks, and answer when all of them are back, but never later than TMF_TIMEOUT_S: a task
  * that hangs in its backstore is marked aborted, so its late completion sends nothing. If it is a
  * write, which may yet reach the medium, "function rejected" says that nothing is certain: the
  * initiator escalates up to a new session, which waits until the old one's tasks are back.
@@ -35,22 +35,10 @@ struct tmf {
 	const struct command *command; /* ABORT TASK */
 	const struct lu *lu; /* NULL: all of the target */
 	bool everyone; /* tasks of other nexuses too */
+	bool clears_aca;
 	unsigned int visit_count;
 	struct tmf_visit visits[];
 };
-
-static bool matches(const struct abort_wait *w, const struct command *c)
-{
-	if (c->birth >= w->birth_limit)
-		return false;
-	if (w->command)
-		return w->command == c;
-	if (w->session && w->session != c->session)
-		return false;
-	if (w->lu) /* whatever target it was reached through */
-		return w->lu == target_lu(c->session->nexus.target, c->task.lun);
-	return !w->target || w->target == c->session->nexus.target;
-}
 
 static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
 {
@@ -105,22 +93,24 @@ static void cut_off(struct iconn *ic)
 
 /* The initiator takes the tags of these tasks for free when it has our answer. True: one of them
  * may still write. */
-static bool abandon_all(const struct abort_wait *w, struct reactor_state *rs)
+static bool abandon_all(const struct tmf_visit *v)
 {
 	bool writes = false;
 	struct list *spos, *cpos;
 
-	list_for_each(spos, &rs->sessions) {
+	list_for_each(spos, &v->rs->sessions) {
 		struct session *s = list_entry(spos, struct session, reactor_node);
 
 		list_for_each(cpos, &s->commands) {
 			struct command *c = list_entry(cpos, struct command, node);
 
-			if (!c->task.aborted || !matches(w, c))
+			if (!abort_wait_covers(&v->wait, c))
 				continue;
-			writes |= c->task.writes;
+			writes |= !scsi_give_up(&c->task);
 			if (c->moving && s->ic && s->ic->conn->unstoppable)
 				cut_off(s->ic);
+			if (s == v->tmf->session)
+				c->reports = false;
 			command_abandon(c);
 		}
 	}
@@ -136,7 +126,7 @@ static void visit_timeout(struct timer *t)
 			  "task management function %u answered with %u tasks still in the "
 			  "backstore",
 			  v->tmf->function, v->wait.remaining);
-	v->write_hangs = abandon_all(&v->wait, v->rs);
+	v->write_hangs = abandon_all(v);
 	visit_over(v);
 }
 
@@ -145,47 +135,54 @@ static void wait_done(struct abort_wait *w)
 	visit_over(container_of(w, struct tmf_visit, wait));
 }
 
-/* [any reactor] Aborts what matches here. */
+/* Other initiators than the one that asked learn that their task is gone by TASK ABORTED (TAS), or
+ * by the unit attention of the reset. lu_reset() has raised that, but a moment ago: they may have
+ * heard of it before they sent this command. told: the unit of which they hear now. */
+static void abort_one(struct tmf_visit *v, struct command *c, const struct lu **told)
+{
+	struct session *s = c->session;
+	const struct lu *lu = target_lu(s->nexus.target, c->task.lun);
+	bool foreign = s != v->tmf->session && lu, tas = foreign && lu_reports_aborted(lu);
+
+	if (foreign && !tas && lu != *told)
+		nexus_raise_ua(&s->nexus, lu, UA_BUS_DEVICE_RESET);
+	*told = lu;
+	abort_wait_add(&v->wait);
+	command_abort(c, tas); /* may free c */
+}
+
+static void visit_session(struct tmf_visit *v, struct session *s)
+{
+	struct tmf *tmf = v->tmf;
+	const struct lu *told = NULL;
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &s->commands) {
+		struct command *c = list_entry(pos, struct command, node);
+
+		if (c->answered || !abort_wait_names(&v->wait, c))
+			continue;
+		abort_one(v, c, &told);
+	}
+	if (s->who.type == SESSION_NORMAL && tmf->clears_aca &&
+	    (s == tmf->session ||
+	     (tmf->everyone && (tmf->lu || s->nexus.target == v->wait.target))))
+		nexus_clear_aca(&s->nexus, tmf->lu);
+}
+
+/* [any reactor] Aborts what is named here; on the session's reactor from tmf_run(), so that nothing
+ * is newer than the function. */
 static void visit_run(struct work *work)
 {
 	struct tmf_visit *v = container_of(work, struct tmf_visit, work);
-	struct reactor_state *rs = v->rs;
-	struct abort_wait *w = &v->wait;
-	struct list *spos, *cpos, *tmp;
+	struct list *pos;
 
-	w->birth_limit =
-		rs->births; /* on the session's reactor: run from tmf_run(), nothing newer */
-	w->remaining = 1; /* ours: not done before all are counted */
-	w->done = wait_done;
-	list_add_tail(&rs->abort_waits, &w->node);
-	timer_arm(rs->reactor, &v->timer, TMF_TIMEOUT_S * NSEC_PER_SEC);
-	list_for_each(spos, &rs->sessions) {
-		struct session *s = list_entry(spos, struct session, reactor_node);
-
-		list_for_each_safe(cpos, tmp, &s->commands) {
-			struct command *c = list_entry(cpos, struct command, node);
-
-			if (c->answered || !matches(w, c))
-				continue;
-			w->remaining++;
-			command_abort(c); /* may free c, which counts it down */
-		}
-	}
-	if (--w->remaining == 0)
-		wait_done(w);
-}
-
-/* A command that was aborted is free. */
-void abort_wait_finished(struct reactor_state *rs, const struct command *c)
-{
-	struct list *pos, *tmp;
-
-	list_for_each_safe(pos, tmp, &rs->abort_waits) {
-		struct abort_wait *w = list_entry(pos, struct abort_wait, node);
-
-		if (matches(w, c) && --w->remaining == 0)
-			w->done(w);
-	}
+	v->wait.done = wait_done;
+	abort_wait_begin(&v->wait, v->rs);
+	timer_arm(v->rs->reactor, &v->timer, TMF_TIMEOUT_S * NSEC_PER_SEC);
+	list_for_each(pos, &v->rs->sessions)
+		visit_session(v, list_entry(pos, struct session, reactor_node));
+	abort_wait_counted(&v->wait, v->rs);
 }
 
 static struct tmf *tmf_new(struct session *s, const struct bhs_tmf_request *req, bool everyone)
@@ -200,6 +197,7 @@ static struct tmf *tmf_new(struct session *s, const struct bhs_tmf_request *req,
 	tmf->itt = req->itt;
 	tmf->function = req->function & 0x7f;
 	tmf->everyone = everyone;
+	tmf->clears_aca = everyone || tmf->function == TMF_CLEAR_ACA;
 	tmf->visit_count = n;
 	for (unsigned int i = 0; i < n; i++) {
 		struct tmf_visit *v = &tmf->visits[i];
@@ -227,6 +225,7 @@ static void tmf_run(struct tmf *tmf)
 		v->wait.target = s->nexus.target;
 		v->wait.lu = tmf->lu;
 		v->wait.command = tmf->command;
+		v->wait.aca = tmf->function == TMF_CLEAR_ACA;
 		if (v->rs == s->rs)
 			visit_run(&v->work);
 		else
@@ -281,21 +280,22 @@ static uint8_t prepare(struct session *s, const struct bhs_tmf_request *req, str
 	case TMF_TARGET_WARM_RESET:
 		for (unsigned int i = 0; i < TARGET_LUNS; i++)
 			if (s->nexus.target->lun[i])
-				lu_reset(s->nexus.target->lun[i], &s->nexus);
+				lu_reset(s->nexus.target->lun[i]);
 		return TMF_RSP_COMPLETE;
 	}
 	tmf->lu = target_lu(s->nexus.target, req->lun);
 	if (!tmf->lu)
 		return TMF_RSP_NO_LUN;
 	if (tmf->function == TMF_LUN_RESET)
-		lu_reset(target_lu(s->nexus.target, req->lun), &s->nexus);
+		lu_reset(target_lu(s->nexus.target, req->lun));
 	return TMF_RSP_COMPLETE;
 }
 
+/* CLEAR TASK SET is ABORT TASK SET: each nexus has a task set of its own (SAM 7.5). CLEAR ACA is no
+ * error where there is none. */
 static bool supported(uint8_t function)
 {
-	return function == TMF_ABORT_TASK || function == TMF_ABORT_TASK_SET ||
-	       function == TMF_LUN_RESET || function == TMF_TARGET_WARM_RESET;
+	return function >= TMF_ABORT_TASK && function <= TMF_TARGET_WARM_RESET;
 }
 
 static uint8_t refusal(uint8_t function)

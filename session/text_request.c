@@ -55,8 +55,8 @@ static void put_target(const struct login_env *env, const struct target_config *
 {
 	text_put(out, key_name(KEY_TARGET_NAME), target->scsi->name);
 	for (unsigned int i = 0; i < env->portal_count; i++)
-		text_put_address(out, key_name(KEY_TARGET_ADDRESS), env->portals[i],
-				 env->portal_group_tag);
+		text_put_address(out, key_name(KEY_TARGET_ADDRESS), env->portals[i].address,
+				 env->portals[i].tag);
 }
 
 /* RFC 7143 Appendix C: a normal session hears of its own target only, a discovery session of every

@@ -1,25 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* COMPARE AND WRITE and the write gate on one thread. Reliability 3.8, S8. */
-#include "scsi_port.h"
-
-static struct cdb cdb_caw(uint8_t flags, uint64_t lba, uint8_t blocks)
-{
-	struct cdb c = { { CDB_COMPARE_AND_WRITE, flags } };
-
-	put64(c.b + 2, lba);
-	c.b[CAW_BLOCKS_AT] = blocks;
-	return c;
-}
-
-/* Compare data as the disk has it, write data of its own. */
-static uint8_t *caw_data(struct world *w, uint64_t lba, uint32_t blocks, uint8_t seed)
-{
-	uint32_t len = blocks * w->lu->block_size;
-	uint8_t *data = pattern(2 * len, seed);
-
-	memcpy(data, w->disk.bytes + lba * w->lu->block_size, len);
-	return data;
-}
+#include "scsi_media.h"
 
 static void equal_data_is_replaced(void)
 {
@@ -28,9 +9,17 @@ static void equal_data_is_replaced(void)
 		uint8_t blocks;
 		uint32_t immediate, size;
 	} rows[] = {
-		{ 512, 1, 0, 0 },	    { 512, 1, 1024, 1024 }, { 512, 255, 0, 0 },
-		{ 512, 255, 65536, 65536 }, { 512, 4, 512, 16384 }, { 4096, 85, 0, 0 },
-		{ 4096, 1, 8192, 8192 },    { 512, 8, 8192, 8192 },
+		{ 512, 1, 0, 0 },
+		{ 512, 1, 1024, 1024 },
+		{ 512, 255, 0, 0 },
+		{ 512, 255, 65536, 65536 },
+		{ 512, 4, 512, 16384 },
+		{ 4096, 85, 0, 0 },
+		{ 4096, 255, 0, 0 },
+		{ 4096, 200, 65536, 65536 },
+		{ 4096, 255, 65536, BUF_MAX },
+		{ 4096, 1, 8192, 8192 },
+		{ 512, 8, 8192, 8192 },
 	};
 
 	for (size_t i = 0; i < array_size(rows); i++) {
@@ -112,6 +101,46 @@ static void no_memory_is_busy_for_who_holds_a_buffer(void)
 	world_destroy(&w);
 }
 
+/* With three buffers: all of them come back, whether memory or the initiator gives up. */
+static void a_long_one_that_ends_early(void)
+{
+	struct cdb cdb = cdb_caw(0, 3, 255);
+	uint32_t len = 255 * 4096;
+	struct buf *bufs[64];
+
+	for (unsigned int left = 1; left <= 3; left++) {
+		unsigned int n = 0;
+		struct command c;
+		struct world w;
+		uint8_t *data;
+
+		world_init(&w, 4096);
+		world_open(&w);
+		data = caw_data(&w, 3, 255, 99);
+		while (n < array_size(bufs) && (bufs[n] = buf_get(w.reactor, BUF_MAX)))
+			n++;
+		for (unsigned int i = 0; i < left; i++)
+			buf_put(w.reactor, bufs[--n]);
+		command_init(&w, &c, cdb.b, DIR_WRITE, 2 * len, data);
+		c.hold = true;
+		command_submit(&c);
+		if (left == 3) {
+			command_transfer(&c);
+			CU_ASSERT_EQUAL(c.ends, 0);
+			scsi_abort(&c.task);
+			command_transfer(&c);
+		}
+		CU_ASSERT_EQUAL(c.ends, 1);
+		CU_ASSERT(left == 3 || c.task.status == SAM_BUSY);
+		CU_ASSERT_EQUAL(w.disk.requests, 0);
+		while (n)
+			buf_put(w.reactor, bufs[--n]);
+		command_free(&c);
+		free(data);
+		world_destroy(&w);
+	}
+}
+
 static void a_miscompare_names_the_byte_and_writes_nothing(void)
 {
 	static const uint32_t offsets[] = { 0, 1, 511, 512, 1000, 4096, 255 * 512 - 1 };
@@ -160,6 +189,7 @@ static void caw_that_is_wrong(void)
 
 	world_init(&w, 4096);
 	world_open(&w);
+	w.lu->max_compare_blocks = 85; /* as with protection information */
 	for (size_t i = 0; i < array_size(rows); i++) {
 		struct cdb cdb = cdb_caw(0, rows[i].lba, rows[i].blocks);
 
@@ -188,18 +218,6 @@ static void errors_open_the_gate_again(void)
 	CU_ASSERT_EQUAL(outcome(&w, cdb.b, DIR_WRITE, 1024, data), 0);
 	free(data);
 	world_destroy(&w);
-}
-
-/* What the disk was asked, as letters. */
-static const char *asked(const struct world *w)
-{
-	static char text[LOG_MAX + 1];
-	unsigned int i;
-
-	for (i = 0; i < w->disk.requests && i < LOG_MAX; i++)
-		text[i] = "rwfuz"[w->disk.log[i].opcode];
-	text[i] = 0;
-	return text;
 }
 
 static void writes_and_caw_exclude_each_other(void)
@@ -390,7 +408,7 @@ static void abort_in_the_gate(void)
 }
 
 UNIT_MAIN(TEST(equal_data_is_replaced), TEST(a_recycled_task_fetches_its_data),
-	  TEST(no_memory_is_busy_for_who_holds_a_buffer),
+	  TEST(no_memory_is_busy_for_who_holds_a_buffer), TEST(a_long_one_that_ends_early),
 	  TEST(a_miscompare_names_the_byte_and_writes_nothing), TEST(caw_that_is_wrong),
 	  TEST(errors_open_the_gate_again), TEST(writes_and_caw_exclude_each_other),
 	  TEST(a_turn_that_wrote_is_waited_for), TEST(a_slow_initiator_does_not_hold_the_gate),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What happens before a handler: scsi/dispatch.c and the CDB table. Reliability 3.8, S1 and S2. */
-#include "scsi_port.h"
+#include "protect_world.h"
 
 static struct cdb cdb_of_action(uint8_t opcode, uint16_t action)
 {
@@ -48,9 +48,8 @@ static void check_row(const struct cdb_row *row, struct cdb cdb, void *arg)
 	CU_ASSERT_EQUAL(row->cdb_len, lens[cdb.b[0] >> 5]);
 	CU_ASSERT_EQUAL(row->usage[0], cdb.b[0]);
 	CU_ASSERT(row->start != NULL);
-	CU_ASSERT_EQUAL(row->start == task_respond, row->fill != NULL);
-	/* CONTROL: no NACA */
-	CU_ASSERT_EQUAL(row->usage[row->cdb_len == 32 ? 1 : row->cdb_len - 1], 0);
+	CU_ASSERT(row->start != task_respond || row->fill != NULL);
+	CU_ASSERT_EQUAL(row->usage[row->cdb_len == 32 ? 1 : row->cdb_len - 1], CONTROL_NACA);
 	for (unsigned int i = row->cdb_len; i < 16; i++)
 		CU_ASSERT_EQUAL(row->usage[i], 0xff);
 	for (unsigned int i = 0; i < row->alloc_len; i++)
@@ -68,6 +67,8 @@ static void set_reserved_bits(const struct cdb_row *row, struct cdb cdb, void *a
 {
 	struct world *w = arg;
 
+	if (!row_exists(row, w->lu))
+		return;
 	for (unsigned int i = 8; i < row->cdb_len * 8u; i++) {
 		struct cdb bad = cdb;
 		struct command c;
@@ -86,7 +87,7 @@ static void set_reserved_bits(const struct cdb_row *row, struct cdb cdb, void *a
 	}
 }
 
-/* Also the control byte with NACA, and protection bits. */
+/* Also those of the control byte, and protection bits. */
 static void reserved_bits_are_refused_and_named(void)
 {
 	struct world w;
@@ -94,6 +95,60 @@ static void reserved_bits_are_refused_and_named(void)
 	world_create(&w);
 	CU_ASSERT(each_row(set_reserved_bits, &w) > 0);
 	CU_ASSERT_EQUAL(w.disk.requests, 0);
+	world_destroy(&w);
+}
+
+static void reserved_bits_of_32_byte_cdbs(void)
+{
+	struct protected p;
+
+	protected_create(&p, 2, 512);
+	CU_ASSERT(each_row(set_reserved_bits, &p.w) > 0);
+	CU_ASSERT_EQUAL(p.w.disk.requests, 0);
+	protected_destroy(&p);
+}
+
+/* SBC-4 has READ (32) and its like for type 2 protection alone. */
+static void only_type_2_has_32_byte_cdbs(void)
+{
+	struct cdb read = cdb_32(SA_READ_32, 0, 0, 1, 0, 0, 0), unknown = read, wrong_len = read;
+	struct cdb too_long = cdb_32(SA_READ_32, 0, 0, MAX_TRANSFER_BLOCKS + 1, 0, 0, 0);
+
+	put16(unknown.b + 8, 0x0012);
+	wrong_len.b[7] = 0x10;
+	for (uint8_t type = 1; type <= 3; type++) {
+		struct protected p;
+		bool has = type == 2;
+
+		protected_create(&p, type, 512);
+		CU_ASSERT_EQUAL(outcome(&p.w, read.b, DIR_READ, 512, NULL),
+				has ? 0 : SENSE_INVALID_OPCODE);
+		CU_ASSERT_EQUAL(outcome(&p.w, unknown.b, DIR_READ, 512, NULL),
+				has ? SENSE_INVALID_CDB_FIELD : SENSE_INVALID_OPCODE);
+		CU_ASSERT_EQUAL(outcome(&p.w, wrong_len.b, DIR_READ, 512, NULL),
+				has ? SENSE_INVALID_CDB_FIELD : SENSE_INVALID_OPCODE);
+		CU_ASSERT_EQUAL(outcome(&p.w, too_long.b, DIR_READ, 512, NULL),
+				has ? SENSE_LBA_RANGE : SENSE_INVALID_OPCODE);
+		protected_destroy(&p);
+	}
+}
+
+/* REPORT SUPPORTED OPERATION CODES lists what is there. */
+static void a_unit_without_protection_has_no_32_byte_cdbs(void)
+{
+	struct cdb all = { { CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPCODES, [8] = 0x10 } };
+	struct cdb read = cdb_32(SA_READ_32, 0, 0, 1, 0, 0, 0);
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	CU_ASSERT_EQUAL(outcome(&w, read.b, DIR_READ, 512, NULL), SENSE_INVALID_OPCODE);
+	command_run(&w, &c, all.b, DIR_READ, 4096, NULL);
+	ASSERT_GOOD(&c);
+	CU_ASSERT(c.in_len > 100);
+	for (uint32_t at = 4; at < c.in_len; at += 8)
+		CU_ASSERT_NOT_EQUAL(c.in[at], CDB_VARIABLE_LENGTH);
+	command_free(&c);
 	world_destroy(&w);
 }
 
@@ -213,6 +268,8 @@ static void a_read_only_unit_refuses_every_writing_command(void)
 }
 
 UNIT_MAIN(TEST(rows_are_well_formed), TEST(reserved_bits_are_refused_and_named),
+	  TEST(reserved_bits_of_32_byte_cdbs), TEST(only_type_2_has_32_byte_cdbs),
+	  TEST(a_unit_without_protection_has_no_32_byte_cdbs),
 	  TEST(bytes_behind_a_short_cdb_are_ignored), TEST(unknown_commands),
 	  TEST(logical_unit_numbers), TEST(a_lun_that_is_not_there),
 	  TEST(a_read_only_unit_refuses_every_writing_command));

@@ -56,7 +56,7 @@ struct actor {
 static struct {
 	struct lu *lu;
 	struct scsi_target target;
-	struct nexus nexus;
+	struct nexus nexus[REACTORS]; /* a nexus belongs to one reactor */
 	struct reactor *reactors[REACTORS];
 	struct actor actors[ACTORS];
 	_Atomic unsigned int running; /* actors */
@@ -159,7 +159,7 @@ static void submit(struct actor *a, uint8_t opcode, uint64_t lba, uint32_t edtl)
 
 	memset(t, 0, sizeof(*t));
 	t->port = &port_ops;
-	t->nexus = &world.nexus;
+	t->nexus = &world.nexus[a->reactor->index];
 	t->reactor = a->reactor;
 	t->cdb[0] = opcode;
 	memcpy(t->cdb + 2, be.b, sizeof(be));
@@ -299,11 +299,14 @@ static void swaps_are_atomic_against_every_write(void)
 	disk.bs.driver = &disk_driver;
 	disk.bs.limits = (struct bs_limits){ .size = sizeof(disk.bytes), .block_size = BLOCK };
 	CU_ASSERT_EQUAL_FATAL(slab_create(8 << 20, &slab), 0);
-	CU_ASSERT_EQUAL_FATAL(lu_create(&cfg, &world.lu), 0);
+	CU_ASSERT_EQUAL_FATAL(lu_create(&cfg, &world.lu, (char[256]){ 0 }, 256), 0);
 	world.target.lun[0] = world.lu;
-	world.nexus.target = &world.target;
-	nexus_attach(&world.nexus);
-	atomic_store(&world.nexus.unit_attentions[0], 0);
+	for (int i = 0; i < REACTORS; i++) {
+		world.nexus[i].target = &world.target;
+		world.nexus[i].port = &world.target.ports[0];
+		nexus_attach(&world.nexus[i]);
+		atomic_store(&world.nexus[i].unit_attentions[0], 0);
+	}
 	world_run(slab);
 
 	CU_ASSERT_EQUAL(world.running, 0);
@@ -324,7 +327,8 @@ static void swaps_are_atomic_against_every_write(void)
 
 	for (int i = 0; i < REACTORS; i++)
 		reactor_destroy(world.reactors[i]);
-	nexus_detach(&world.nexus);
+	for (int i = 0; i < REACTORS; i++)
+		nexus_detach(&world.nexus[i]);
 	lu_destroy(world.lu);
 	CU_ASSERT_EQUAL(slab_in_use(slab), 0);
 	slab_destroy(slab);

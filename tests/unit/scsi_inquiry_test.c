@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* INQUIRY, VPD, REPORT LUNS, READ CAPACITY: who the unit says it is. */
 #include "scsi_port.h"
+#include "scsi_vpd_wire.h"
 
 static struct cdb cdb_inquiry(bool evpd, uint8_t page, uint16_t alloc)
 {
@@ -20,6 +21,8 @@ static void inquiry(struct world *w, struct command *c, bool evpd, uint8_t page)
 
 static void standard_data(void)
 {
+	/* SAM-5, iSCSI, SPC-4, SBC-3, SPC-5, SBC-4 */
+	static const uint16_t descriptors[8] = { 0x00a0, 0x0960, 0x0460, 0x04c0, 0x05c0, 0x0600 };
 	struct command c;
 	struct world w;
 
@@ -28,16 +31,20 @@ static void standard_data(void)
 	CU_ASSERT_EQUAL(c.in_len, 96);
 	CU_ASSERT_EQUAL(c.in[0], 0);
 	CU_ASSERT_EQUAL(c.in[2], 6);
-	CU_ASSERT_EQUAL(c.in[3] & 0x0f, 2);
+	CU_ASSERT_EQUAL(c.in[3], 0x32); /* NORMACA, HISUP */
 	CU_ASSERT_EQUAL(c.in[4], 96 - 5);
+	CU_ASSERT_EQUAL(c.in[5] & 0x30, 0x30); /* TPGS: implicit and explicit */
+	CU_ASSERT_EQUAL(c.in[6], 0);
 	CU_ASSERT(!memcmp(c.in + 8, "RISER   disk            ", 24));
-	CU_ASSERT_EQUAL(get_be(c.in + 64, 2), 0x04c0); /* SBC-3 */
+	for (size_t i = 0; i < 8; i++)
+		CU_ASSERT_EQUAL(get_be(c.in + 58 + 2 * i, 2), descriptors[i]);
 	CU_ASSERT_EQUAL(command_residual(&c), 4096 - 96);
 	command_free(&c);
 	world_destroy(&w);
 }
 
-/* S5: whatever the allocation length, the length fields stay and only the data is cut. */
+/* S5: whatever the allocation length, the length fields stay and only the data is cut. full 0: as
+ * much as comes at most. */
 static void allocation_lengths_cut_the_data(void)
 {
 	static const struct {
@@ -47,19 +54,22 @@ static void allocation_lengths_cut_the_data(void)
 	} rows[] = {
 		{ { CDB_INQUIRY }, 3, 2, 96 },
 		{ { CDB_INQUIRY, 1, VPD_BLOCK_LIMITS }, 3, 2, 64 },
-		{ { CDB_INQUIRY, 1, VPD_SUPPORTED }, 3, 2, 4 + 7 },
-		{ { CDB_MODE_SENSE_6, 0, MODE_PAGE_ALL }, 4, 1, 4 + 8 + 20 + 12 + 12 },
-		{ { CDB_MODE_SENSE_10, 0, MODE_PAGE_ALL }, 7, 2, 8 + 8 + 20 + 12 + 12 },
+		{ { CDB_INQUIRY, 1, VPD_SUPPORTED }, 3, 2, 0 },
+		{ { CDB_MODE_SENSE_6, 0, MODE_PAGE_ALL }, 4, 1, 0 },
+		{ { CDB_MODE_SENSE_10, 0, MODE_PAGE_ALL }, 7, 2, 0 },
 		{ { CDB_REQUEST_SENSE }, 4, 1, 18 },
 		{ { CDB_SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16 }, 10, 4, 32 },
-		{ { CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPCODES }, 6, 4, 4 + 29 * 8 },
+		{ { CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPCODES }, 6, 4, 0 },
+		{ { CDB_MAINTENANCE_IN, SA_REPORT_TARGET_PORT_GROUPS }, 6, 4, 4 + 12 },
+		{ { CDB_MAINTENANCE_IN, 1 << 5 | SA_REPORT_TARGET_PORT_GROUPS }, 6, 4, 8 + 12 },
 	};
 	static const uint32_t allocs[] = { 0, 1, 3, 4, 5, 18, 64, 255, 256, 0xffff };
 	struct world w;
 
 	world_create(&w);
 	for (size_t i = 0; i < array_size(rows); i++) {
-		uint8_t whole[4096] = { 0 };
+		uint8_t whole[8192] = { 0 };
+		uint32_t full = rows[i].full;
 
 		for (size_t k = array_size(allocs); k--;) {
 			uint32_t alloc = allocs[k], expected;
@@ -72,12 +82,16 @@ static void allocation_lengths_cut_the_data(void)
 			for (unsigned int b = 0; b < rows[i].alloc_len; b++)
 				cdb.b[rows[i].alloc_at + b] =
 					(uint8_t)(alloc >> 8 * (rows[i].alloc_len - 1 - b));
-			expected = alloc < rows[i].full ? alloc : rows[i].full;
 			command_run(&w, &c, cdb.b, DIR_READ, 70000, NULL);
 			ASSERT_GOOD(&c);
+			if (!full) {
+				full = c.in_len;
+				CU_ASSERT(full > 5 && full < alloc);
+			}
+			expected = alloc < full ? alloc : full;
 			CU_ASSERT_EQUAL(c.in_len, expected);
 			CU_ASSERT_EQUAL(command_residual(&c), 70000 - expected);
-			if (c.in_len == rows[i].full)
+			if (c.in_len == full)
 				memcpy(whole, c.in, c.in_len);
 			CU_ASSERT(!memcmp(whole, c.in, c.in_len));
 			command_free(&c);
@@ -109,8 +123,8 @@ static void supported_pages_are_sorted_and_work(void)
 
 	world_create(&w);
 	inquiry(&w, &list, true, VPD_SUPPORTED);
-	CU_ASSERT_EQUAL(get_be(list.in + 2, 2), 7);
-	for (unsigned int i = 0; i < 7; i++) {
+	CU_ASSERT(get_be(list.in + 2, 2) >= 9);
+	for (unsigned int i = 0; i < get_be(list.in + 2, 2); i++) {
 		if (i)
 			CU_ASSERT(list.in[4 + i] > list.in[3 + i]);
 		inquiry(&w, &c, true, list.in[4 + i]);
@@ -203,6 +217,93 @@ static void identification_of_the_longest_name(void)
 	world_destroy(&w);
 }
 
+/* 88h: every port with its own name, whatever its state. 83h: the one that the command came by. */
+static void ports(void)
+{
+	struct command c, id;
+	const uint8_t *at;
+	struct world w;
+
+	world_create(&w);
+	w.target.ports[1] = (struct target_port){ .tag = 0x1234, .relative = 77 };
+	w.target.ports[1].access = ACCESS_STANDBY;
+	w.target.port_count = 2;
+	inquiry(&w, &c, true, VPD_SCSI_PORTS);
+	at = c.in + 4;
+	for (unsigned int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(get_be(at + 2, 2), i ? 77 : 1);
+		CU_ASSERT_EQUAL(get_be(at + 6, 2), 0);
+		CU_ASSERT_EQUAL(get_be(at + 10, 2), 4 + 32);
+		CU_ASSERT_EQUAL(at[12], 0x53);
+		CU_ASSERT_EQUAL(at[13], 0x98);
+		CU_ASSERT_STRING_EQUAL((const char *)at + 16, i ? "iqn.2026-11.test:disk,t,0x1234"
+								: "iqn.2026-11.test:disk,t,0x0001");
+		at += 12 + get_be(at + 10, 2);
+	}
+	CU_ASSERT_EQUAL(at - c.in, c.in_len);
+	command_free(&c);
+
+	inquiry(&w, &c, false, 0);
+	CU_ASSERT_EQUAL(c.in[6], 0x10); /* MULTIP */
+	command_free(&c);
+
+	w.a.port = &w.target.ports[1];
+	inquiry(&w, &id, true, VPD_IDENTIFICATION);
+	at = designator(&id, DESIGNATOR_OF_PORT, DESIGNATOR_RELATIVE_PORT);
+	CU_ASSERT_FATAL(at != NULL);
+	CU_ASSERT_EQUAL(get_be(at + 4, 4), 77);
+	at = designator(&id, DESIGNATOR_OF_PORT, DESIGNATOR_PORT_GROUP);
+	CU_ASSERT_FATAL(at != NULL);
+	CU_ASSERT_EQUAL(get_be(at + 4, 4), 0x1234);
+	command_free(&id);
+	world_destroy(&w);
+}
+
+/* As many ports as there can be, with the longest names. */
+static void ports_all_fit(void)
+{
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	memset(w.target.name, 'x', 223);
+	w.target.name[223] = 0;
+	for (uint16_t i = 0; i < TARGET_PORTS; i++)
+		w.target.ports[i] = (struct target_port){ .tag = 65535 - i, .relative = i + 1 };
+	w.target.port_count = TARGET_PORTS;
+	inquiry(&w, &c, true, VPD_SCSI_PORTS);
+	CU_ASSERT_EQUAL(c.in_len, 4 + TARGET_PORTS * (12 + 4 + 236));
+	CU_ASSERT_STRING_EQUAL((const char *)c.in + c.in_len - 236 + 223, ",t,0xfff0");
+	command_free(&c);
+	world_destroy(&w);
+}
+
+static void extended_and_policy(void)
+{
+	static const uint8_t checks[] = { 0, 0x07, 0x17, 0x27 };
+	struct command c;
+	struct world w;
+
+	for (uint8_t type = 0; type <= 3; type++) {
+		world_init(&w, 512);
+		w.disk.bs.limits.volatile_cache = type & 1;
+		world_open(&w);
+		w.lu->protection = type;
+		inquiry(&w, &c, true, VPD_EXTENDED);
+		CU_ASSERT_EQUAL(c.in_len, 64);
+		CU_ASSERT_EQUAL(c.in[4], checks[type]);
+		CU_ASSERT_EQUAL(c.in[5], 0x07);
+		CU_ASSERT_EQUAL(c.in[6], type & 1);
+		CU_ASSERT_EQUAL(c.in[13], SENSE_MAX);
+		command_free(&c);
+		inquiry(&w, &c, true, VPD_MODE_PAGE_POLICY);
+		CU_ASSERT_EQUAL(get_be(c.in, 4), 0x00870004);
+		CU_ASSERT_EQUAL(get_be(c.in + 4, 4), 0x3fff0000);
+		command_free(&c);
+		world_destroy(&w);
+	}
+}
+
 static void block_limits(void)
 {
 	struct command c;
@@ -212,20 +313,29 @@ static void block_limits(void)
 		world_init(&w, 4096);
 		w.disk.bs.limits.can_unmap = unmap;
 		w.disk.bs.limits.unmap_granularity = 65536;
+		w.disk.bs.limits.unmap_alignment = 12288;
+		w.disk.bs.limits.atomic_max = 65536;
+		w.disk.bs.limits.atomic_granularity = 8192;
 		w.disk.bs.limits.optimal_io_size = 1 << 20;
 		world_open(&w);
 		inquiry(&w, &c, true, VPD_BLOCK_LIMITS);
 		CU_ASSERT_EQUAL(c.in_len, 64);
-		CU_ASSERT_EQUAL(c.in[5], 85); /* three times 85 blocks fit in BUF_MAX */
+		CU_ASSERT_EQUAL(c.in[4], 1); /* WSNZ */
+		CU_ASSERT_EQUAL(c.in[5], 255);
 		CU_ASSERT_EQUAL(get_be(c.in + 8, 4), MAX_TRANSFER_BLOCKS);
 		CU_ASSERT_EQUAL(get_be(c.in + 12, 4), 256);
 		CU_ASSERT_EQUAL(get_be(c.in + 20, 4), unmap ? MAX_UNMAP_BLOCKS : 0);
 		CU_ASSERT_EQUAL(get_be(c.in + 24, 4), unmap ? MAX_UNMAP_DESCRIPTORS : 0);
 		CU_ASSERT_EQUAL(get_be(c.in + 28, 4), unmap ? 16 : 0);
+		CU_ASSERT_EQUAL(get_be(c.in + 32, 4), unmap ? 0x80000003 : 0);
+		CU_ASSERT_EQUAL(get_be(c.in + 44, 4), 16);
+		CU_ASSERT_EQUAL(get_be(c.in + 48, 4), 2);
+		CU_ASSERT_EQUAL(get_be(c.in + 52, 4), 2);
+		CU_ASSERT_EQUAL(get_be(c.in + 56, 8), 0);
 		CU_ASSERT_EQUAL(get_be(c.in + 36, 8), (2ull << 30) / 4096);
 		command_free(&c);
 		inquiry(&w, &c, true, VPD_PROVISIONING);
-		CU_ASSERT_EQUAL(c.in[5], unmap ? 0xc4 : 0);
+		CU_ASSERT_EQUAL(c.in[5], unmap ? 0xe4 : 0);
 		CU_ASSERT_EQUAL(c.in[6], unmap ? 2 : 0);
 		command_free(&c);
 		world_destroy(&w);
@@ -293,7 +403,12 @@ static void report_luns(void)
 		{ 2, 15, SENSE_INVALID_CDB_FIELD, 0, 0 },
 		{ 0, 0, SENSE_INVALID_CDB_FIELD, 0, 0 },
 		{ 3, 4096, SENSE_INVALID_CDB_FIELD, 0, 0 },
-		{ 0x10, 4096, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ 0x0f, 4096, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ 0x10, 4096, 0, 0, 8 },
+		{ 0x11, 4096, 0, 24, 32 },
+		{ 0x12, 4096, 0, 0, 8 },
+		{ 0x13, 4096, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ 0xff, 4096, SENSE_INVALID_CDB_FIELD, 0, 0 },
 	};
 	struct world w;
 
@@ -317,8 +432,25 @@ static void report_luns(void)
 	world_destroy(&w);
 }
 
+/* REPORT LUNS answers REPORTED LUNS DATA HAS CHANGED of every unit, and nothing else. */
+static void report_luns_clears_its_condition(void)
+{
+	struct cdb cdb = cdb_report_luns(0, 4096);
+	struct world w;
+
+	world_create(&w);
+	for (int i = 0; i < TARGET_LUNS; i++)
+		w.a.unit_attentions[i] = 1u << UA_LUNS_CHANGED | 1u << UA_CAPACITY_CHANGED;
+	CU_ASSERT_EQUAL(outcome(&w, cdb.b, DIR_READ, 4096, NULL), 0);
+	for (int i = 0; i < TARGET_LUNS; i++)
+		CU_ASSERT_EQUAL(w.a.unit_attentions[i], 1u << UA_CAPACITY_CHANGED);
+	w.a.unit_attentions[0] = 0;
+	world_destroy(&w);
+}
+
 UNIT_MAIN(TEST(standard_data), TEST(allocation_lengths_cut_the_data),
 	  TEST(edtl_cuts_the_data_and_the_residual_says_so),
 	  TEST(supported_pages_are_sorted_and_work), TEST(pages_that_are_not_there),
-	  TEST(identification), TEST(identification_of_the_longest_name), TEST(block_limits),
-	  TEST(capacity), TEST(report_luns));
+	  TEST(identification), TEST(identification_of_the_longest_name), TEST(ports),
+	  TEST(ports_all_fit), TEST(extended_and_policy), TEST(block_limits), TEST(capacity),
+	  TEST(report_luns), TEST(report_luns_clears_its_condition));

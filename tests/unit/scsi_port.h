@@ -15,6 +15,7 @@
 #include "backstore/driver.h"
 #include "core/slab.h"
 #include "lu.h"
+#include "pdu.h"
 #include "scsi/scsi.h"
 #include "tests/lib/unit.h"
 
@@ -49,6 +50,7 @@ static inline int disk_execute(struct disk *d, struct bs_req *req)
 	case BS_UNMAP:
 	case BS_ZERO: memset(d->bytes + req->offset, 0, req->len); break;
 	case BS_FLUSH: break;
+	case BS_ERASE: memset(d->bytes + req->offset, 0xee, req->len); break;
 	default: return -EOPNOTSUPP;
 	}
 	return 0;
@@ -101,6 +103,8 @@ static inline void disk_forget(struct disk *d)
 
 /* --- The world */
 
+struct command;
+
 struct world {
 	struct slab *slab;
 	struct reactor *reactor;
@@ -111,6 +115,9 @@ struct world {
 	/* The last abort_tasks(): how many there were, and what it asked for. */
 	unsigned int aborts;
 	bool abort_report, abort_a, abort_b;
+	/* abort_others(): how often, and what shall happen (NULL: nothing). */
+	unsigned int others;
+	void (*abort_others)(struct command *c);
 };
 
 static inline void nexus_join(struct world *w, struct nexus *n, const char *name)
@@ -153,7 +160,7 @@ static inline void world_open(struct world *w)
 		.bs = &w->disk.bs, .serial = "0123456789abcdef", .product = "disk", .reactors = 1
 	};
 
-	CU_ASSERT_FATAL(lu_create(&cfg, &w->lu) == 0);
+	CU_ASSERT_FATAL(lu_create(&cfg, &w->lu, (char[256]){ 0 }, 256) == 0);
 	w->target.lun[0] = w->lu;
 	nexus_join(w, &w->a, "a");
 	nexus_join(w, &w->b, "b");
@@ -294,7 +301,17 @@ static inline void port_abort(struct scsi_task *task,
 	command_move(c);
 }
 
-static const struct task_port_ops port_ops = { port_get, port_put, port_done, port_abort };
+static inline void port_abort_others(struct scsi_task *task)
+{
+	struct command *c = container_of(task, struct command, task);
+
+	c->world->others++;
+	if (c->world->abort_others)
+		c->world->abort_others(c);
+}
+
+static const struct task_port_ops port_ops = { port_get, port_put, port_done, port_abort,
+					       port_abort_others };
 
 /* A command that is not submitted yet. cdb: as long as its group code says. */
 static inline void command_init(struct world *w, struct command *c, const uint8_t *cdb, int dir,
@@ -311,6 +328,7 @@ static inline void command_init(struct world *w, struct command *c, const uint8_
 	c->task.port = &port_ops;
 	c->task.nexus = &w->a;
 	c->task.reactor = w->reactor;
+	c->task.attribute = ATTR_SIMPLE;
 	memset(c->task.lun, 0, sizeof(c->task.lun));
 	memset(c->task.cdb, 0, sizeof(c->task.cdb));
 	memcpy(c->task.cdb, cdb, lens[cdb[0] >> 5]);
@@ -360,11 +378,13 @@ static inline void command_run(struct world *w, struct command *c, const uint8_t
 /* The sense a command ended with; 0 when it has none. */
 static inline uint32_t command_sense(const struct command *c)
 {
-	const struct sense_fixed *s = (const void *)c->task.sense;
+	const uint8_t *s = c->task.sense;
 
-	if (c->task.status != SAM_CHECK_CONDITION || c->task.sense_len != sizeof(*s))
+	if (c->task.status != SAM_CHECK_CONDITION || c->task.sense_len != 8 + s[7])
 		return 0;
-	return (uint32_t)(s->key << 16 | s->asc << 8 | s->ascq);
+	if (s[0] == SENSE_CURRENT_DESCRIPTOR)
+		return (uint32_t)(s[1] << 16 | s[2] << 8 | s[3]);
+	return (uint32_t)(s[2] << 16 | s[12] << 8 | s[13]);
 }
 
 static inline int64_t command_residual(const struct command *c)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* REPORT SUPPORTED OPERATION CODES says what the dispatcher does. */
+/* What the unit says that it can: REPORT SUPPORTED OPERATION CODES and TASK MANAGEMENT FUNCTIONS. */
 #include "scsi_port.h"
 
 static struct cdb cdb_rsoc(uint8_t options, uint8_t opcode, uint16_t action)
@@ -19,18 +19,36 @@ static void rsoc(struct world *w, struct command *c, uint8_t options, uint8_t op
 	command_run(w, c, cdb.b, DIR_READ, 65535, NULL);
 }
 
+/* Commands of the table that this unit has. */
+static uint32_t commands_of(const struct lu *lu)
+{
+	uint32_t count = 0;
+
+	for (unsigned int opcode = 0; opcode < array_size(cdb_table); opcode++) {
+		const struct cdb_row *row = cdb_table[opcode];
+
+		if (row && !row->actions)
+			count += row_exists(row, lu);
+		for (unsigned int i = 0; row && row->actions && row->actions[i]; i++)
+			count += row_exists(row->actions[i], lu);
+	}
+	return count;
+}
+
 static void every_listed_command_can_be_asked_for(void)
 {
 	for (int rctd = 0; rctd < 2; rctd++) {
-		uint32_t step = rctd ? 20 : 8;
+		uint32_t step = rctd ? 20 : 8, count;
 		struct command all, c;
 		struct world w;
 
 		world_create(&w);
 		rsoc(&w, &all, rctd ? RSOC_RCTD : 0, 0, 0);
 		ASSERT_GOOD(&all);
-		CU_ASSERT_EQUAL(get_be(all.in, 4), 29 * step);
-		CU_ASSERT_EQUAL(all.in_len, 4 + 29 * step);
+		count = commands_of(w.lu);
+		CU_ASSERT(count > 60);
+		CU_ASSERT_EQUAL(get_be(all.in, 4), count * step);
+		CU_ASSERT_EQUAL(all.in_len, 4 + count * step);
 		for (uint32_t at = 4; at < all.in_len; at += step) {
 			const uint8_t *d = all.in + at;
 			uint16_t action = (uint16_t)get_be(d + 2, 2);
@@ -69,7 +87,8 @@ static void one_command(void)
 		{ 1, 0xff, 0, 0, 1 },
 		{ 2, 0xff, 0, 0, 1 },
 		{ 3, 0xff, 0, 0, 1 },
-		{ 2, CDB_MAINTENANCE_IN, 0x0d, 0, 1 },
+		{ 2, CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_TMFS, 0, 3 },
+		{ 2, CDB_MAINTENANCE_IN, 0x1f, 0, 1 },
 		{ 2, CDB_MAINTENANCE_IN, 0x100 | SA_REPORT_SUPPORTED_OPCODES, 0, 1 },
 		{ 3, CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPCODES, 0, 3 },
 		{ 3, CDB_READ_10, 0, 0, 3 },
@@ -114,4 +133,37 @@ static void without_unmap(void)
 	world_destroy(&w);
 }
 
-UNIT_MAIN(TEST(every_listed_command_can_be_asked_for), TEST(one_command), TEST(without_unmap));
+/* REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS. */
+static void supported_functions(void)
+{
+	static const struct {
+		uint8_t repd, alloc;
+		uint32_t len;
+	} rows[] = { { 0, 255, 4 }, { 0x80, 255, 16 }, { 0x80, 4, 4 }, { 0, 0, 0 } };
+	struct world w;
+
+	world_create(&w);
+	for (size_t i = 0; i < array_size(rows); i++) {
+		uint8_t cdb[CDB_MAX] = { CDB_MAINTENANCE_IN, SA_REPORT_SUPPORTED_TMFS,
+					 rows[i].repd, [9] = rows[i].alloc };
+		struct command c;
+
+		command_run(&w, &c, cdb, DIR_READ, 255, NULL);
+		ASSERT_GOOD(&c);
+		CU_ASSERT_EQUAL(c.in_len, rows[i].len);
+		if (c.in_len) {
+			CU_ASSERT_EQUAL(get_be(c.in, 3), 0xf80000);
+			CU_ASSERT_EQUAL(c.in[3], rows[i].repd ? 12 : 0);
+		}
+		if (c.in_len == 16) {
+			CU_ASSERT_EQUAL(get_be(c.in + 4, 4), 0x0100a000);
+			/* Both are longer than what a function takes: TMF_TIMEOUT_S. */
+			CU_ASSERT(get_be(c.in + 8, 4) > 50 && get_be(c.in + 12, 4) > 50);
+		}
+		command_free(&c);
+	}
+	world_destroy(&w);
+}
+
+UNIT_MAIN(TEST(every_listed_command_can_be_asked_for), TEST(one_command), TEST(without_unmap),
+	  TEST(supported_functions));

@@ -332,7 +332,7 @@ static void fua_and_flush_reach_the_disk(void)
 		{ CDB_WRITE_16, RW_FUA | RW_DPO, false, 1, BS_WRITE, BS_FUA },
 		{ CDB_READ_10, RW_DPO, true, 1, BS_READ, 0 },
 		{ CDB_READ_10, RW_FUA, true, 2, BS_FLUSH, 0 },
-		{ CDB_READ_10, RW_FUA, false, 1, BS_READ, 0 },
+		{ CDB_READ_10, RW_FUA, false, 1, BS_READ, BS_FUA },
 		{ CDB_SYNCHRONIZE_CACHE_10, 0, true, 1, BS_FLUSH, 0 },
 		{ CDB_SYNCHRONIZE_CACHE_16, 0, false, 1, BS_FLUSH, 0 },
 	};

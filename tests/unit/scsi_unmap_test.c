@@ -186,8 +186,10 @@ static void write_same_fills_the_range(void)
 		{ CDB_WRITE_SAME_10, 0, 5, 1, 0, 0xaa, BS_WRITE },
 		{ CDB_WRITE_SAME_16, 0, 5, 3000, 0, 0xa1, BS_WRITE },
 		{ CDB_WRITE_SAME_16, 0, 5, 3000, 512, 0xac, BS_WRITE },
-		{ CDB_WRITE_SAME_16, 0, DISK_BLOCKS - 7, 0, 512, 0xad, BS_WRITE },
+		{ CDB_WRITE_SAME_16, 0, DISK_BLOCKS - 7, 7, 512, 0xad, BS_WRITE },
 		{ CDB_WRITE_SAME_10, 0, 0, DISK_BLOCKS, 0, 0, BS_ZERO },
+		{ CDB_WRITE_SAME_10, UNMAP, 3, 100, 0, 0, BS_UNMAP },
+		{ CDB_WRITE_SAME_10, UNMAP, 3, 100, 0, 0xff, BS_WRITE },
 		{ CDB_WRITE_SAME_16, UNMAP, 3, 100, 0, 0, BS_UNMAP },
 		{ CDB_WRITE_SAME_16, UNMAP, 3, 100, 512, 0xae, BS_WRITE },
 		{ CDB_WRITE_SAME_16, NDOB, 3, 100, 0, 0, BS_ZERO },
@@ -197,7 +199,7 @@ static void write_same_fills_the_range(void)
 	for (size_t i = 0; i < array_size(rows); i++) {
 		struct cdb cdb = cdb_rw(rows[i].opcode, rows[i].flags, rows[i].lba, rows[i].blocks);
 		bool no_data = rows[i].opcode == CDB_WRITE_SAME_16 && rows[i].flags & NDOB;
-		uint64_t blocks = rows[i].blocks ? rows[i].blocks : DISK_BLOCKS - rows[i].lba;
+		uint64_t blocks = rows[i].blocks;
 		uint8_t data[512], before, after;
 		uint64_t end = (rows[i].lba + blocks) * 512;
 		struct command c;
@@ -234,7 +236,15 @@ static void write_same_that_is_wrong(void)
 		uint32_t blocks, edtl, sense;
 	} rows[] = {
 		{ CDB_WRITE_SAME_10, ANCHOR, 0, 1, 512, SENSE_INVALID_CDB_FIELD },
-		{ CDB_WRITE_SAME_10, UNMAP, 0, 1, 512, SENSE_INVALID_CDB_FIELD },
+		{ CDB_WRITE_SAME_10, ANCHOR | UNMAP, 0, 1, 512, SENSE_INVALID_CDB_FIELD },
+		{ CDB_WRITE_SAME_10, 0x02, 0, 1, 512, SENSE_INVALID_CDB_FIELD }, /* LBDATA */
+		{ CDB_WRITE_SAME_10, 0x04, 0, 1, 512, SENSE_INVALID_CDB_FIELD }, /* PBDATA */
+		{ CDB_WRITE_SAME_16, 0x02, 0, 1, 512, SENSE_INVALID_CDB_FIELD },
+		{ CDB_WRITE_SAME_16, 0x04, 0, 1, 512, SENSE_INVALID_CDB_FIELD },
+		/* WSNZ */
+		{ CDB_WRITE_SAME_10, 0, 0, 0, 512, SENSE_INVALID_CDB_FIELD },
+		{ CDB_WRITE_SAME_16, 0, 0, 0, 512, SENSE_INVALID_CDB_FIELD },
+		{ CDB_WRITE_SAME_16, NDOB | UNMAP, 7, 0, 0, SENSE_INVALID_CDB_FIELD },
 		{ CDB_WRITE_SAME_16, ANCHOR | UNMAP, 0, 1, 512, SENSE_INVALID_CDB_FIELD },
 		{ CDB_WRITE_SAME_10, NDOB, 0, 1, 0, SENSE_INVALID_CDB_FIELD },
 		{ CDB_WRITE_SAME_16, 0x20, 0, 1, 512, SENSE_INVALID_CDB_FIELD }, /* WRPROTECT */
@@ -294,7 +304,68 @@ static void write_same_is_limited(void)
 	world_destroy(&w);
 }
 
+/* A list as long as it may be, on a disk that answers at once: others run in between. */
+static void a_long_list_lets_others_run(void)
+{
+	uint8_t *list = calloc(1, LIST_MAX);
+	struct cdb cdb = { { CDB_UNMAP } };
+	struct command c;
+	struct world w;
+
+	CU_ASSERT_FATAL(list != NULL);
+	world_create(&w);
+	put16(cdb.b + 7, descriptors(256).list_len);
+	put16(list, descriptors(256).data_len);
+	put16(list + 2, descriptors(256).descriptors_len);
+	for (unsigned int i = 0; i < 256; i++)
+		set_range(list, i, i, 4096); /* 2 MiB */
+	command_init(&w, &c, cdb.b, DIR_WRITE, descriptors(256).list_len, list);
+	command_immediate(&c, descriptors(256).list_len, 8192);
+	scsi_submit(&c.task);
+	CU_ASSERT(w.disk.requests <= 8);
+	world_turn(&w);
+	ASSERT_GOOD(&c);
+	CU_ASSERT_EQUAL(w.disk.requests, 256);
+	CU_ASSERT(zeros(&w, 0, 255 + 4096));
+	command_free(&c);
+	/* Aborted in between. */
+	disk_forget(&w.disk);
+	command_init(&w, &c, cdb.b, DIR_WRITE, descriptors(256).list_len, list);
+	command_immediate(&c, descriptors(256).list_len, 8192);
+	scsi_submit(&c.task);
+	scsi_abort(&c.task);
+	world_turn(&w);
+	CU_ASSERT_EQUAL(c.ends, 1);
+	CU_ASSERT(w.disk.requests <= 8);
+	command_free(&c);
+	free(list);
+	world_destroy(&w);
+}
+
+/* The block came in a buffer that is larger than what is ever filled with copies of it. */
+static void write_same_from_a_big_buffer(void)
+{
+	struct cdb cdb = cdb_rw(CDB_WRITE_SAME_16, 0, 3, 4000);
+	uint8_t *data = pattern(512, 9);
+	struct command c;
+	bool right = true;
+	struct world w;
+
+	world_create(&w);
+	command_init(&w, &c, cdb.b, DIR_WRITE, 512, data);
+	command_immediate(&c, 512, BUF_MAX);
+	command_submit(&c);
+	ASSERT_GOOD(&c);
+	for (unsigned int i = 3; i < 4003 && right; i++)
+		right = !memcmp(w.disk.bytes + i * 512, data, 512);
+	CU_ASSERT(right);
+	command_free(&c);
+	free(data);
+	world_destroy(&w);
+}
+
 UNIT_MAIN(TEST(ranges_are_unmapped), TEST(ranges_of_a_slow_disk_are_unmapped),
 	  TEST(unmap_lists_that_are_wrong), TEST(unmap_ranges_that_are_wrong),
 	  TEST(unmap_that_fails), TEST(write_same_fills_the_range), TEST(write_same_that_is_wrong),
-	  TEST(write_same_is_limited));
+	  TEST(write_same_is_limited), TEST(a_long_list_lets_others_run),
+	  TEST(write_same_from_a_big_buffer));

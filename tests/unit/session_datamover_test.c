@@ -277,7 +277,7 @@ static int serve(struct rig *rig, const struct transport_ops *transport, const c
 		in->sin_port = htons(port);
 		CU_ASSERT_EQUAL(inet_pton(AF_INET, host, &in->sin_addr), 1);
 	}
-	return server_listen(rig->server, transport, &a, why, sizeof(why));
+	return server_listen(rig->server, transport, &a, 1, why, sizeof(why));
 }
 
 static void note_stopped(void *arg)

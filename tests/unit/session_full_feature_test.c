@@ -294,7 +294,7 @@ static void refused_functions(void)
 		int response;
 	} rows[] = {
 		{ 0, TMF_RSP_NOT_SUPPORTED },
-		{ TMF_CLEAR_ACA, TMF_RSP_NOT_SUPPORTED },
+		{ 9, TMF_RSP_NOT_SUPPORTED },
 		{ TMF_TASK_REASSIGN, TMF_RSP_NO_REASSIGN },
 		{ TMF_TARGET_COLD_RESET, TMF_RSP_NOT_AUTHORIZED },
 		{ 99, TMF_RSP_NOT_SUPPORTED },
@@ -311,7 +311,7 @@ static void refused_functions(void)
 	end(&rig, &in);
 }
 
-/* LUN RESET takes the other nexus's task away and tells it by a unit attention. */
+/* LUN RESET takes the other nexus's task away; a unit attention tells of it. */
 static void lun_reset(void)
 {
 	struct rig rig;
@@ -337,8 +337,9 @@ static void lun_reset(void)
 	CU_ASSERT_EQUAL(rec->data[2 + 12], 0x29);
 	CU_ASSERT_EQUAL(rec->data[2 + 13], 0x03);
 	free(rec);
+	/* Who asked for it hears of it, too. */
 	itt = rig_command(&a, tur, CMD_FINAL, 0, NULL, 0);
-	CU_ASSERT_EQUAL(rig_status(&a, itt), SAM_GOOD);
+	CU_ASSERT_EQUAL(rig_status(&a, itt), SAM_CHECK_CONDITION);
 	rig_leave(&b);
 	end(&rig, &a);
 }

@@ -11,6 +11,8 @@ static const uint8_t tur[16] = { 0 };
 static const uint8_t sync_cache[16] = { [0] = 0x35 };
 static const uint8_t read_1[16] = { [0] = 0x28, [8] = 1 };
 static const uint8_t write_1[16] = { [0] = 0x2a, [8] = 1 };
+/* WRITE SAME (16) without Data-Out (NDOB). */
+static const uint8_t write_zeroes[16] = { [0] = 0x93, [1] = 0x01, [13] = 1 };
 
 /* The memory transport, but that a transfer cannot be canceled. */
 static struct transport_ops stubborn;
@@ -93,18 +95,26 @@ static int abort_task(struct initiator *in, uint32_t itt)
 /* It is aborted and not over: not unknown. */
 static void aborted_again_in_the_disk(void)
 {
-	static const uint8_t *const cdbs[] = { write_1, sync_cache };
+	static const struct {
+		const uint8_t *cdb;
+		const char *disk;
+		bool writes, sends;
+	} rows[] = {
+		{ write_1, "ram:1M,fault=write:hang", true, true },
+		{ write_zeroes, "ram:1M,fault=zero:hang", true, false },
+		{ sync_cache, "ram:1M,fault=flush:hang", false, false },
+	};
 
-	for (size_t i = 0; i < array_size(cdbs); i++) {
-		bool writes = cdbs[i] == write_1;
+	for (size_t i = 0; i < array_size(rows); i++) {
+		bool writes = rows[i].writes, sends = rows[i].sends;
 		int want = writes ? TMF_RSP_REJECTED : TMF_RSP_COMPLETE;
 		struct initiator in;
 		struct rig rig;
 		uint32_t itt;
 
-		begin(&rig, &in, writes ? "ram:1M,fault=write:hang" : "ram:1M,fault=flush:hang");
-		itt = rig_command(&in, cdbs[i], writes ? CMD_FINAL | CMD_WRITE : CMD_FINAL,
-				  writes ? 512 : 0, &rig, writes ? 512 : 0);
+		begin(&rig, &in, rows[i].disk);
+		itt = rig_command(&in, rows[i].cdb, sends ? CMD_FINAL | CMD_WRITE : CMD_FINAL,
+				  sends ? 512 : 0, &rig, sends ? 512 : 0);
 		CU_ASSERT_PTR_NULL(rig_receive(&in));
 		for (int n = 0; n < 3; n++) {
 			int response = abort_task(&in, itt);

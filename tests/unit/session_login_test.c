@@ -81,6 +81,20 @@ static void through_every_stage(void)
 	rig_free(r);
 }
 
+/* The portal group is the connection's, and part of the I_T nexus. */
+static void portal_group(void)
+{
+	struct rig *r = rig_new();
+
+	r->env.portal_group_tag = 65535;
+	rig_begin(r);
+	rig_send(r, SEC_TO_FFP, NAMES(DISK) "AuthMethod=None|");
+	EXPECT_DONE(r);
+	CU_ASSERT_STRING_EQUAL(r->text, "TargetPortalGroupTag=65535|AuthMethod=None|");
+	CU_ASSERT_EQUAL(login_result(r->login)->portal_group_tag, 65535);
+	rig_free(r);
+}
+
 /* What RFC 7143 section 13 calls the default, in a login that never sees the operational stage. */
 static void straight_to_full_feature(void)
 {
@@ -561,7 +575,7 @@ static void out_of_memory(void)
 }
 
 UNIT_MAIN(TEST(one_request), TEST(through_every_stage), TEST(straight_to_full_feature),
-	  TEST(defaults_of_a_normal_session), TEST(discovery),
+	  TEST(portal_group), TEST(defaults_of_a_normal_session), TEST(discovery),
 	  TEST(names_may_be_repeated_in_the_next_stage), TEST(text_cut_at_every_byte),
 	  TEST(text_in_twenty_parts), TEST(wrong_logins_are_refused),
 	  TEST(header_fields_that_are_wrong_or_change), TEST(a_login_has_bounds),

@@ -238,6 +238,47 @@ static void deaf_for_too_long(void)
 	end(&rig, &in);
 }
 
+/* Time passes and the reactor gets no CPU: at the end of it everything is due at once. */
+static void reactor_is_held_up(struct rig *rig, unsigned int seconds)
+{
+	rig->r->impl->now += seconds * NSEC_PER_SEC;
+}
+
+/* D10, X3: a reactor that was held up itself does not blame the initiators for it. */
+static void not_their_fault(void)
+{
+	static const uint8_t block[512];
+	struct server_limits limits = server_default_limits;
+	struct memory_record *r2t;
+	struct rig rig;
+	struct initiator in;
+	struct conn *conn;
+	uint32_t itt;
+
+	limits.nop_interval_s = 0;
+	limits.data_timeout_s = 10;
+	begin_with(&rig, &in, "ram:1M", &limits, 1);
+	/* The request that ends the pause is answered, but the answer is not out yet. */
+	reactor_advance(rig.r, 6 * NSEC_PER_SEC);
+	conn = go_deaf(&in);
+	reactor_is_held_up(&rig, 11);
+	send_nop(&in, OP_NOP_OUT | OPCODE_IMMEDIATE, in.cmdsn, NULL, 0);
+	rig_turn(&rig);
+	CU_ASSERT_FATAL(memory_conn(in.peer) == conn && !conn->closing);
+	read_again(conn);
+	free(rig_receive(&in));
+	/* Data that waits in the socket. */
+	itt = rig_command(&in, write_1, CMD_FINAL | CMD_WRITE, 512, NULL, 0);
+	r2t = rig_receive(&in);
+	CU_ASSERT_FATAL(r2t && r2t->kind == MEMORY_R2T);
+	reactor_is_held_up(&rig, 11);
+	rig_turn(&rig);
+	CU_ASSERT(rig_data_out(&in, itt, be32_get(r2t->h.r2t.ttt), 0, block, 512, true));
+	CU_ASSERT_EQUAL(rig_status(&in, itt), SAM_GOOD);
+	free(r2t);
+	end(&rig, &in);
+}
+
 /* X2: a byte now and then is no sign of life. */
 static void trickle(void)
 {
@@ -468,6 +509,7 @@ static void hung_and_given_up(void)
 	end(&rig, &in);
 }
 
-UNIT_MAIN(TEST(unread_answers), TEST(unread_replies), TEST(deaf_for_too_long), TEST(trickle),
-	  TEST(slow_data), TEST(held_duplicates), TEST(held_when_lost), TEST(held_aborted),
-	  TEST(nothing_after_logout), TEST(wrap), TEST(function_flood), TEST(hung_and_given_up));
+UNIT_MAIN(TEST(unread_answers), TEST(unread_replies), TEST(deaf_for_too_long),
+	  TEST(not_their_fault), TEST(trickle), TEST(slow_data), TEST(held_duplicates),
+	  TEST(held_when_lost), TEST(held_aborted), TEST(nothing_after_logout), TEST(wrap),
+	  TEST(function_flood), TEST(hung_and_given_up));

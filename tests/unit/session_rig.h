@@ -28,7 +28,7 @@ struct rig {
 	struct scsi_target scsi[3];
 	struct target_config target[3];
 	char allowed[1][ISCSI_NAME_MAX + 1];
-	const char *portal[2];
+	struct login_portal portal[2];
 	struct server_limits limits;
 	struct login_env env;
 	struct login *login;
@@ -95,8 +95,8 @@ static inline struct rig *rig_new(void)
 	r->target[2].allow = r->allowed;
 	r->target[2].allow_count = 1;
 	snprintf(r->allowed[0], sizeof(r->allowed[0]), "iqn.2026-11.test:Friend");
-	r->portal[0] = "192.0.2.1:3260";
-	r->portal[1] = "[2001:db8::1]:3260";
+	r->portal[0] = (struct login_portal){ "192.0.2.1:3260", 1 };
+	r->portal[1] = (struct login_portal){ "[2001:db8::1]:3260", 9 };
 	r->limits = (struct server_limits){ .login_pdus = 20, .login_bytes = 65536 };
 	r->env = (struct login_env){
 		.targets = r->target,

@@ -9,10 +9,10 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define DISK_ANSWER                                                         \
 	"TargetName=" DISK "|TargetAddress=192.0.2.1:3260,1|TargetAddress=" \
-	"[2001:db8::1]:3260,1|"
+	"[2001:db8::1]:3260,9|"
 #define SAFE_ANSWER                                                         \
 	"TargetName=" SAFE "|TargetAddress=192.0.2.1:3260,1|TargetAddress=" \
-	"[2001:db8::1]:3260,1|"
+	"[2001:db8::1]:3260,9|"
 #define X60 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 static void pairs(void)

@@ -63,7 +63,7 @@ static inline bool rig_up_on(struct rig *rig, const char *disk, const struct ser
 	rig->reactors[0] = rig->r;
 	rig->reactors[1] = rig->second;
 	lc.bs = rig->bs;
-	if (lu_create(&lc, &rig->lu))
+	if (lu_create(&lc, &rig->lu, why, sizeof(why)))
 		return false;
 	memcpy(rig->scsi.name, RIG_TARGET, sizeof(RIG_TARGET));
 	rig->scsi.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };
@@ -210,14 +210,14 @@ static inline void rig_leave(struct initiator *in)
 	in->peer = NULL;
 }
 
-/* A SCSI Command PDU with the next ITT; cmdsn is the caller's. Returns the ITT. */
+/* A SCSI Command PDU with the next ITT, SIMPLE unless flags say something else; cmdsn is the caller's. Returns the ITT. */
 static inline uint32_t rig_command_sn(struct initiator *in, uint32_t cmdsn, const uint8_t *cdb,
 				      uint8_t flags, uint32_t edtl, const void *data, uint32_t len)
 {
 	union pdu_header h = { 0 };
 
 	h.scsi_command.opcode = OP_SCSI_COMMAND;
-	h.scsi_command.flags = flags | ATTR_SIMPLE;
+	h.scsi_command.flags = flags & CMD_ATTR_MASK ? flags : flags | ATTR_SIMPLE;
 	h.scsi_command.itt = be32_of(in->itt);
 	h.scsi_command.edtl = be32_of(edtl);
 	h.scsi_command.cmdsn = be32_of(cmdsn);

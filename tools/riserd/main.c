@@ -16,6 +16,7 @@
 #include "core/slab.h"
 #include "lu.h"
 #include "options.h"
+#include "store.h"
 #include "transport.h"
 
 enum { DRAIN_MS = 5000, STOP_LIMIT_S = 15 };
@@ -34,6 +35,7 @@ struct daemon {
 	struct reactor *reactors[OPTION_CPUS];
 	unsigned int reactor_count, running;
 	struct disk *disks;
+	struct store *store; /* NULL: nothing survives a restart */
 	struct scsi_target scsi_target;
 	struct target_config target;
 	struct server *server;
@@ -62,20 +64,41 @@ static int open_disks(struct daemon *d)
 	return 0;
 }
 
+/* Before the disks are offered: what the last daemon has promised comes first. */
+static int open_store(struct daemon *d)
+{
+	char why[512];
+
+	if (!d->options.state)
+		return 0;
+	if (!store_open_folder(d->options.state, &d->store, why, sizeof(why)))
+		return 0;
+	log_error("%s", why);
+	return -EINVAL;
+}
+
 static int create_target(struct daemon *d)
 {
 	struct options *o = &d->options;
+	char why[512];
 
 	snprintf(d->scsi_target.name, sizeof(d->scsi_target.name), "%s", o->target_name);
-	d->scsi_target.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };
-	d->scsi_target.port_count = 1;
+	memcpy(d->scsi_target.ports, o->ports, sizeof(o->ports));
+	d->scsi_target.port_count = o->port_count;
 	for (unsigned int i = 0; i < o->disk_count; i++) {
-		struct lu_config cfg = { .bs = d->disks[i].bs, .reactors = d->reactor_count };
+		struct lu_config cfg = {
+			.bs = d->disks[i].bs,
+			.serial = d->disks[i].bs->serial,
+			.product = d->disks[i].bs->driver->name,
+			.reactors = d->reactor_count,
+			.store = d->store,
+			.removable = o->disks[i].removable,
+		};
 
-		cfg.serial = d->disks[i].bs->serial;
-		cfg.product = d->disks[i].bs->driver->name;
-		if (lu_create(&cfg, &d->disks[i].lu))
-			return -ENOMEM;
+		if (lu_create(&cfg, &d->disks[i].lu, why, sizeof(why))) {
+			log_error("LUN %u: %s", i, why);
+			return -EINVAL;
+		}
 		d->scsi_target.lun[i] = d->disks[i].lu;
 	}
 	d->target = (struct target_config){
@@ -131,8 +154,9 @@ static void load_rdma(struct daemon *d)
 		log_info("RDMA is not served: %s; TCP only", d->no_rdma);
 }
 
-static int listen_iser_only(struct daemon *d, struct portal_address *address)
+static int listen_iser_only(struct daemon *d, struct option_portal *portal)
 {
+	struct portal_address *address = &portal->address;
 	char name[64], why[sizeof(d->no_rdma) + 128];
 	int err = -ENODEV;
 
@@ -140,7 +164,7 @@ static int listen_iser_only(struct daemon *d, struct portal_address *address)
 	snprintf(why, sizeof(why), "%s: cannot listen for RDMA: %s", name, d->no_rdma);
 	address->required = true;
 	if (d->rdma)
-		err = server_listen(d->server, d->rdma, address, why, sizeof(why));
+		err = server_listen(d->server, d->rdma, address, portal->tag, why, sizeof(why));
 	if (err)
 		log_error("%s; with transport=all instead of iser this portal is served over TCP, "
 			  "and over RDMA as soon as that is possible",
@@ -155,8 +179,9 @@ static int listen_portal(struct daemon *d, struct option_portal *portal)
 	int err;
 
 	if (portal->transports == PORTAL_ISER)
-		return listen_iser_only(d, &portal->address);
-	err = server_listen(d->server, &tcp_transport, &portal->address, why, sizeof(why));
+		return listen_iser_only(d, portal);
+	err = server_listen(d->server, &tcp_transport, &portal->address, portal->tag, why,
+			    sizeof(why));
 	if (err) {
 		log_error("%s", why);
 		return err;
@@ -164,7 +189,7 @@ static int listen_portal(struct daemon *d, struct option_portal *portal)
 	if (!d->rdma || portal->transports == PORTAL_TCP)
 		return 0;
 	portal->address.required = false;
-	if (server_listen(d->server, d->rdma, &portal->address, why, sizeof(why)))
+	if (server_listen(d->server, d->rdma, &portal->address, portal->tag, why, sizeof(why)))
 		log_warn("%s; TCP only", why);
 	return 0;
 }
@@ -251,6 +276,13 @@ static void sessions_stopped(void *arg)
 	sem_post(&d->done);
 }
 
+static void job_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	sem_post(&d->done);
+}
+
 /* False: a backstore hangs, and so would we. */
 static bool wait_done(struct daemon *d, const struct timespec *deadline)
 {
@@ -272,6 +304,13 @@ static int stop(struct daemon *d)
 		log_error("commands hang in a backstore, giving up after %d s", STOP_LIMIT_S);
 		_exit(1);
 	}
+	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		lu_stop_job(d->disks[i].lu, job_stopped, d);
+		if (!wait_done(d, &deadline)) {
+			log_error("LUN %u: a request hangs, giving up after %d s", i, STOP_LIMIT_S);
+			_exit(1);
+		}
+	}
 	d->flush_work.fn = flush_disks;
 	reactor_post(d->reactors[0], &d->flush_work);
 	for (unsigned int i = 0; i < d->options.disk_count; i++) {
@@ -290,6 +329,20 @@ static int stop(struct daemon *d)
 	return status;
 }
 
+/* SIGHUP: files and block devices may have another size. */
+static void resize_disks(struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->options.disk_count; i++) {
+		int err = bs_resize(d->disks[i].bs);
+
+		if (err)
+			log_error("LUN %u: %s: no size: %s", i, d->disks[i].bs->name,
+				  strerror(-err));
+		if (lu_resize(d->disks[i].lu))
+			log_info("LUN %u: initiators are told of its new capacity", i);
+	}
+}
+
 static _Atomic bool over; /* stop() has returned */
 
 static void *second_signal(void *arg)
@@ -298,7 +351,7 @@ static void *second_signal(void *arg)
 	int sig;
 
 	/* No statistics of what is going away; with `over` it is for us. */
-	while (!sigwait(set, &sig) && sig == SIGUSR1) {
+	while (!sigwait(set, &sig) && (sig == SIGUSR1 || sig == SIGHUP)) {
 		if (over)
 			return NULL;
 	}
@@ -338,9 +391,15 @@ static int serve(struct daemon *d, sigset_t *set)
 	pthread_t impatient;
 	int sig, status;
 
+	for (unsigned int i = 0; i < d->options.disk_count; i++)
+		lu_resume(d->disks[i].lu, d->reactors[i % d->reactor_count]);
 	print_urls(d);
-	while (!sigwait(set, &sig) && sig == SIGUSR1)
-		log_statistics(d);
+	while (!sigwait(set, &sig) && (sig == SIGUSR1 || sig == SIGHUP)) {
+		if (sig == SIGUSR1)
+			log_statistics(d);
+		else
+			resize_disks(d);
+	}
 	log_info("stopping");
 	if (pthread_create(&impatient, NULL, second_signal, set))
 		return stop(d);
@@ -363,6 +422,8 @@ static void tear_down(struct daemon *d)
 		if (d->disks[i].bs)
 			bs_close(d->disks[i].bs);
 	}
+	if (d->store)
+		d->store->ops->close(d->store);
 	for (unsigned int i = 0; i < d->reactor_count; i++)
 		reactor_destroy(d->reactors[i]);
 	slab_destroy(d->slab);
@@ -404,13 +465,14 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	log_set_level(d->options.log_level);
 	raise_limits();
 	status = 1;
-	if (!open_disks(d) && !create_reactors(d) && !create_target(d) && !listen_all(d) &&
-	    !start_reactors(d))
+	if (!open_disks(d) && !open_store(d) && !create_reactors(d) && !create_target(d) &&
+	    !listen_all(d) && !start_reactors(d))
 		status = serve(d, &set);
 	tear_down(d);
 	return status;

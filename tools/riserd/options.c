@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Command line: every mistake gets one line that names the argument, and exit status 2. */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <net/if.h>
 #include <openssl/crypto.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -20,6 +18,7 @@ enum {
 	OPT_ALLOW = 256,
 	OPT_CHAP,
 	OPT_CHAP_MUTUAL,
+	OPT_STATE,
 	OPT_CPUS,
 	OPT_MEMORY,
 	OPT_BUSY_POLL,
@@ -37,6 +36,7 @@ static const struct option long_options[] = {
 	{ "allow", required_argument, NULL, OPT_ALLOW },
 	{ "chap", required_argument, NULL, OPT_CHAP },
 	{ "chap-mutual", required_argument, NULL, OPT_CHAP_MUTUAL },
+	{ "state", required_argument, NULL, OPT_STATE },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "busy-poll", required_argument, NULL, OPT_BUSY_POLL },
@@ -54,15 +54,22 @@ static const char usage[] =
 	"usage: riserd [OPTION]... DISK...\n"
 	"Serve disks over iSCSI. DISK number i is LUN i of one target.\n"
 	"\n"
-	"  -p, --portal ADDR[:PORT][,transport=tcp|iser|all]\n"
-	"                             listen here (127.0.0.1:3260); may be repeated; port 0: any.\n"
+	"  -p, --portal ADDR[:PORT][,OPTION]...\n"
+	"                             listen here (127.0.0.1:3260); may be repeated; port 0: any\n"
+	"       ,transport=tcp|iser|all\n"
 	"                             all: TCP, and iSER while an RDMA device has the address;\n"
 	"                             default: all, on loopback addresses tcp\n"
+	"       ,tag=N                portal group 1 to 65535 (1): one target port, with a state\n"
+	"                             of access of its own\n"
+	"       ,access=optimized|non-optimized|standby|unavailable|offline\n"
+	"                             the state that the group starts with (optimized)\n"
+	"       ,preferred=on         tell initiators to prefer this group\n"
 	"  -n, --name IQN             name of the target (iqn.2026-11.localhost:riser)\n"
 	"      --allow IQN|any        initiators that may log in; needed unless all portals are\n"
 	"                             loopback addresses\n"
 	"      --chap USER:FILE       initiators must prove the secret in FILE\n"
 	"      --chap-mutual USER:FILE  prove ourselves with the secret in FILE when asked\n"
+	"      --state DIR            folder for what survives a restart ($STATE_DIRECTORY)\n"
 	"      --cpus LIST            one thread on each of these CPUs, e.g. 0,2-3 (all, at most 8)\n"
 	"      --memory SIZE          budget for data in flight (256M)\n"
 	"      --busy-poll US         spin at most so many microseconds before sleeping (50)\n"
@@ -74,11 +81,9 @@ static const char usage[] =
 	"\n"
 	"  DISK   ram:SIZE | null:SIZE | PATH (file or block device), then ,key=value:\n"
 	"         readonly=on  block-size=512|4096  direct=on  size=10G (creates the file)\n"
-	"         serial=TEXT\n";
+	"         serial=TEXT  removable=on  pi=1|2|3 (protection information)  pi-path=FILE\n";
 
-static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static int complain(const char *fmt, ...)
+int complain(const char *fmt, ...)
 {
 	char line[8192];
 	va_list ap;
@@ -94,7 +99,7 @@ static int complain(const char *fmt, ...)
 	return 2;
 }
 
-static bool parse_number(const char *text, uint64_t max, uint64_t *out)
+bool parse_number(const char *text, uint64_t max, uint64_t *out)
 {
 	char *end;
 
@@ -103,63 +108,6 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *out)
 	errno = 0;
 	*out = strtoull(text, &end, 10);
 	return !errno && !*end && *out <= max;
-}
-
-static bool parse_host(const char *host, uint16_t port, struct portal_address *out)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->addr;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->addr;
-	char name[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
-	char *scope;
-
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(port);
-		out->len = sizeof(*v4);
-		return true;
-	}
-	if ((size_t)snprintf(name, sizeof(name), "%s", host) >= sizeof(name))
-		return false;
-	scope = strchr(name, '%');
-	if (scope) {
-		*scope++ = '\0';
-		v6->sin6_scope_id = if_nametoindex(scope);
-		if (!v6->sin6_scope_id)
-			return false;
-	}
-	if (inet_pton(AF_INET6, name, &v6->sin6_addr) != 1)
-		return false;
-	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons(port);
-	out->len = sizeof(*v6);
-	return true;
-}
-
-bool options_parse_address(const char *text, struct portal_address *out)
-{
-	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
-	const char *end, *colon = NULL;
-	uint64_t port = ISCSI_PORT;
-
-	if (*text == '[') {
-		end = strchr(++text, ']');
-		if (!end || (end[1] && end[1] != ':'))
-			return false;
-		colon = end[1] ? end + 1 : NULL;
-	} else {
-		colon = strchr(text, ':');
-		if (colon && strchr(colon + 1, ':'))
-			colon = NULL; /* a bare IPv6 address */
-		end = colon ? colon : text + strlen(text);
-	}
-	if (colon && !parse_number(colon + 1, 65535, &port))
-		return false;
-	if ((size_t)(end - text) >= sizeof(host))
-		return false;
-	memcpy(host, text, (size_t)(end - text));
-	host[end - text] = '\0';
-	return parse_host(host, (uint16_t)port, out);
 }
 
 bool options_parse_cpus(const char *text, int *cpus, unsigned int *count)
@@ -286,64 +234,12 @@ static int parse_seconds(const char *opt, const char *text, uint32_t min, uint32
 	return 0;
 }
 
-static bool is_loopback(const struct portal_address *p)
-{
-	if (p->addr.ss_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)&p->addr)->sin_addr.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&p->addr)->sin6_addr);
-}
-
-static bool parse_transports(const char *text, enum portal_transports *out)
-{
-	static const struct {
-		const char *name;
-		enum portal_transports transports;
-	} choices[] = {
-		{ "tcp", PORTAL_TCP },
-		{ "iser", PORTAL_ISER },
-		{ "all", PORTAL_ALL },
-	};
-
-	for (unsigned int i = 0; i < array_size(choices); i++) {
-		if (!strcmp(text, choices[i].name)) {
-			*out = choices[i].transports;
-			return true;
-		}
-	}
-	return false;
-}
-
-static int parse_portal(struct options *o, const char *text)
-{
-	struct option_portal *p = &o->portals[o->portal_count];
-	char address[INET6_ADDRSTRLEN + IF_NAMESIZE + sizeof("[]:65535")];
-	const char *comma = strchrnul(text, ',');
-	static const char key[] = ",transport=";
-
-	if (o->portal_count == OPTION_PORTALS)
-		return complain("--portal %s: more than %d portals", text, OPTION_PORTALS);
-	if ((size_t)snprintf(address, sizeof(address), "%.*s", (int)(comma - text), text) >=
-		    sizeof(address) ||
-	    !options_parse_address(address, &p->address))
-		return complain("--portal %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
-	/* There is no RDMA device on loopback as a rule: only those who say so look for one. */
-	p->transports = is_loopback(&p->address) ? PORTAL_TCP : PORTAL_ALL;
-	if (*comma && strncmp(comma, key, sizeof(key) - 1) != 0)
-		return complain("--portal %s: '%s' is not transport=tcp, iser or all", text,
-				comma + 1);
-	if (*comma && !parse_transports(comma + sizeof(key) - 1, &p->transports))
-		return complain("--portal %s: transport '%s' is not tcp, iser or all", text,
-				comma + sizeof(key) - 1);
-	o->portal_count++;
-	return 0;
-}
-
 static int parse_option(struct options *o, int opt, const char *arg)
 {
 	uint64_t n;
 
 	switch (opt) {
-	case 'p': return parse_portal(o, arg);
+	case 'p': return options_add_portal(o, arg);
 	case 'n':
 		if (!name_normalize(arg, strlen(arg), o->target_name))
 			return complain("--name %s: not an iSCSI name (iqn., eui. or naa.)", arg);
@@ -351,6 +247,11 @@ static int parse_option(struct options *o, int opt, const char *arg)
 	case OPT_ALLOW: return parse_allow(o, arg);
 	case OPT_CHAP: return parse_chap("--chap", arg, &o->chap);
 	case OPT_CHAP_MUTUAL: return parse_chap("--chap-mutual", arg, &o->chap_mutual);
+	case OPT_STATE:
+		if (!*arg)
+			return complain("--state: the name of a folder is empty");
+		o->state = arg;
+		return 0;
 	case OPT_CPUS:
 		if (!options_parse_cpus(arg, o->cpus, &o->cpu_count))
 			return complain("--cpus %s: not a list of CPUs that we may use", arg);
@@ -381,15 +282,27 @@ static int parse_option(struct options *o, int opt, const char *arg)
 	return 2; /* getopt has said it */
 }
 
+/* What systemd makes for StateDirectory=: the first, if there are several. */
+static int default_state(struct options *o)
+{
+	const char *folders = getenv("STATE_DIRECTORY");
+
+	if (o->state || !folders || !*folders || *folders == ':')
+		return 0;
+	o->state_of_system = strndup(folders, strcspn(folders, ":"));
+	o->state = o->state_of_system;
+	return o->state ? 0 : complain("STATE_DIRECTORY: out of memory");
+}
+
 /* What only the whole command line can tell. */
 static int check(struct options *o)
 {
 	bool loopback = true;
 
 	if (!o->portal_count)
-		parse_portal(o, "127.0.0.1");
+		options_add_portal(o, "127.0.0.1");
 	for (unsigned int i = 0; i < o->portal_count; i++)
-		loopback &= is_loopback(&o->portals[i].address);
+		loopback &= options_is_loopback(&o->portals[i].address);
 	if (!o->allow_any && !o->allow_count) {
 		if (!loopback)
 			return complain("--portal: an address beyond loopback needs --allow IQN "
@@ -403,7 +316,7 @@ static int check(struct options *o)
 		return complain("--chap-mutual: the secret must differ from that of --chap");
 	if (!o->disk_count)
 		return complain("no DISK given, e.g. ram:1G or /path/to/file");
-	return 0;
+	return options_make_ports(o) || default_state(o) ? 2 : 0;
 }
 
 static int parse_disks(struct options *o, int count, char **args)
@@ -455,4 +368,5 @@ void options_free(struct options *o)
 	OPENSSL_cleanse(&o->chap_mutual, sizeof(o->chap_mutual));
 	free(o->allow);
 	free(o->disks);
+	free(o->state_of_system);
 }

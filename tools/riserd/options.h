@@ -15,16 +15,23 @@ enum portal_transports { PORTAL_TCP = 1, PORTAL_ISER = 2, PORTAL_ALL = PORTAL_TC
 struct option_portal {
 	struct portal_address address;
 	enum portal_transports transports;
+	uint16_t tag; /* portal group */
+	enum access_state access; /* of the group, at the start */
+	bool access_given, preferred;
 };
 
 struct options {
 	struct option_portal portals[OPTION_PORTALS];
 	unsigned int portal_count;
+	struct target_port ports[TARGET_PORTS]; /* one for each portal group, by ascending tag */
+	unsigned int port_count;
 	char target_name[ISCSI_NAME_MAX + 1];
 	bool allow_any;
 	char (*allow)[ISCSI_NAME_MAX + 1];
 	unsigned int allow_count;
 	struct chap_account chap, chap_mutual;
+	const char *state; /* folder for what survives a restart; NULL: nothing does */
+	char *state_of_system; /* owned: where it comes from unless it was given */
 	int cpus[OPTION_CPUS];
 	unsigned int cpu_count;
 	uint64_t memory; /* bytes for the slab */
@@ -42,7 +49,17 @@ void options_free(struct options *o); /* wipes secrets */
 
 /* "192.0.2.1", "192.0.2.1:3260", "[::1]:3260", "::1". False: malformed. */
 bool options_parse_address(const char *text, struct portal_address *out);
+/* "ADDR[:PORT],key=value,...": one more portal. 0 or 2. */
+int options_add_portal(struct options *o, const char *text);
+/* The target ports that the portals make. 0 or 2. */
+int options_make_ports(struct options *o);
+bool options_is_loopback(const struct portal_address *p);
 /* "0,2-3" into cpus; false: malformed, or a CPU we may not use. */
 bool options_parse_cpus(const char *text, int *cpus, unsigned int *count);
+
+/* One line to stderr, whatever the arguments hold; 2. */
+int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Decimal digits alone, at most max. */
+bool parse_number(const char *text, uint64_t max, uint64_t *out);
 
 #endif

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The text form of a portal: "ADDR[:PORT],key=value,...", and the target ports that portals make. */
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+
+static bool parse_host(const char *host, uint16_t port, struct portal_address *out)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->addr;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->addr;
+	char name[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+	char *scope;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(port);
+		out->len = sizeof(*v4);
+		return true;
+	}
+	if ((size_t)snprintf(name, sizeof(name), "%s", host) >= sizeof(name))
+		return false;
+	scope = strchr(name, '%');
+	if (scope) {
+		*scope++ = '\0';
+		v6->sin6_scope_id = if_nametoindex(scope);
+		if (!v6->sin6_scope_id)
+			return false;
+	}
+	if (inet_pton(AF_INET6, name, &v6->sin6_addr) != 1)
+		return false;
+	v6->sin6_family = AF_INET6;
+	v6->sin6_port = htons(port);
+	out->len = sizeof(*v6);
+	return true;
+}
+
+bool options_parse_address(const char *text, struct portal_address *out)
+{
+	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+	const char *end, *colon = NULL;
+	uint64_t port = ISCSI_PORT;
+
+	if (*text == '[') {
+		end = strchr(++text, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return false;
+		colon = end[1] ? end + 1 : NULL;
+	} else {
+		colon = strchr(text, ':');
+		if (colon && strchr(colon + 1, ':'))
+			colon = NULL; /* a bare IPv6 address */
+		end = colon ? colon : text + strlen(text);
+	}
+	if (colon && !parse_number(colon + 1, 65535, &port))
+		return false;
+	if ((size_t)(end - text) >= sizeof(host))
+		return false;
+	memcpy(host, text, (size_t)(end - text));
+	host[end - text] = '\0';
+	return parse_host(host, (uint16_t)port, out);
+}
+
+bool options_is_loopback(const struct portal_address *p)
+{
+	if (p->addr.ss_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)&p->addr)->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&p->addr)->sin6_addr);
+}
+
+/* The number of text in the list, or -1. */
+static int find_choice(const char *const *choices, const char *text)
+{
+	for (int i = 0; choices[i]; i++) {
+		if (!strcmp(choices[i], text))
+			return i;
+	}
+	return -1;
+}
+
+static bool set_transport(struct option_portal *p, const char *value)
+{
+	static const char *const names[] = { "tcp", "iser", "all", NULL };
+	static const enum portal_transports transports[] = { PORTAL_TCP, PORTAL_ISER, PORTAL_ALL };
+	int i = find_choice(names, value);
+
+	if (i < 0)
+		return false;
+	p->transports = transports[i];
+	return true;
+}
+
+static bool set_tag(struct option_portal *p, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_number(value, UINT16_MAX, &n) || !n)
+		return false;
+	p->tag = (uint16_t)n;
+	return true;
+}
+
+static bool set_access(struct option_portal *p, const char *value)
+{
+	static const char *const names[] = { "optimized",   "non-optimized", "standby",
+					     "unavailable", "offline",	     NULL };
+	static const enum access_state states[] = { ACCESS_OPTIMIZED, ACCESS_NON_OPTIMIZED,
+						    ACCESS_STANDBY, ACCESS_UNAVAILABLE,
+						    ACCESS_OFFLINE };
+	int i = find_choice(names, value);
+
+	if (i < 0)
+		return false;
+	p->access = states[i];
+	p->access_given = true;
+	return true;
+}
+
+static bool set_preferred(struct option_portal *p, const char *value)
+{
+	p->preferred = !strcmp(value, "on");
+	return p->preferred || !strcmp(value, "off");
+}
+
+static const struct portal_option {
+	const char *key;
+	bool (*set)(struct option_portal *p, const char *value);
+	const char *takes;
+} portal_options[] = {
+	{ "transport", set_transport, "tcp, iser or all" },
+	{ "tag", set_tag, "a number from 1 to 65535" },
+	{ "access", set_access, "optimized, non-optimized, standby, unavailable or offline" },
+	{ "preferred", set_preferred, "on or off" },
+};
+
+/* part: "key=value", cut out of the portal `text`. seen: bit per option. */
+static int set_option(struct option_portal *p, const char *text, char *part, uint32_t *seen)
+{
+	char *value = strchr(part, '=');
+
+	if (value)
+		*value++ = '\0';
+	for (unsigned int i = 0; i < array_size(portal_options); i++) {
+		const struct portal_option *o = &portal_options[i];
+
+		if (strcmp(o->key, part) != 0)
+			continue;
+		if (*seen & 1u << i)
+			return complain("--portal %s: %s is given twice", text, o->key);
+		*seen |= 1u << i;
+		if (value && o->set(p, value))
+			return 0;
+		return complain("--portal %s: %s '%s' is not %s", text, o->key, value ? value : "",
+				o->takes);
+	}
+	return complain("--portal %s: '%s' is none of transport=, tag=, access= and preferred=",
+			text, part);
+}
+
+int options_add_portal(struct options *o, const char *text)
+{
+	struct option_portal *p = &o->portals[o->portal_count];
+	char *copy, *rest, *part;
+	uint32_t seen = 0;
+	int status = 0;
+
+	if (o->portal_count == OPTION_PORTALS)
+		return complain("--portal %s: more than %d portals", text, OPTION_PORTALS);
+	copy = rest = strdup(text);
+	if (!copy)
+		return complain("--portal %s: out of memory", text);
+	*p = (struct option_portal){ .tag = 1 };
+	if (!options_parse_address(strsep(&rest, ","), &p->address))
+		status = complain("--portal %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
+	/* There is no RDMA device on loopback as a rule: only those who say so look for one. */
+	if (!status)
+		p->transports = options_is_loopback(&p->address) ? PORTAL_TCP : PORTAL_ALL;
+	while (!status && (part = strsep(&rest, ",")))
+		status = set_option(p, text, part, &seen);
+	free(copy);
+	if (!status)
+		o->portal_count++;
+	return status;
+}
+
+static int by_tag(const void *a, const void *b)
+{
+	const struct target_port *x = a, *y = b;
+
+	return x->tag - y->tag;
+}
+
+/* The relative target port identifier is the tag, so that it does not depend on which other portals
+ * there are. */
+int options_make_ports(struct options *o)
+{
+	bool given[TARGET_PORTS] = { false };
+
+	o->port_count = 0;
+	for (unsigned int i = 0; i < o->portal_count; i++) {
+		const struct option_portal *p = &o->portals[i];
+		unsigned int at = 0;
+
+		while (at < o->port_count && o->ports[at].tag != p->tag)
+			at++;
+		if (at == TARGET_PORTS)
+			return complain("--portal: tag=%u: more than %d portal groups", p->tag,
+					TARGET_PORTS);
+		if (at == o->port_count)
+			o->ports[o->port_count++] =
+				(struct target_port){ .tag = p->tag, .relative = p->tag };
+		o->ports[at].preferred |= p->preferred;
+		if (!p->access_given)
+			continue;
+		if (given[at] && o->ports[at].access != p->access)
+			return complain("--portal: portals with tag=%u have one access state, "
+					"not several",
+					p->tag);
+		given[at] = true;
+		o->ports[at].access = p->access;
+	}
+	qsort(o->ports, o->port_count, sizeof(o->ports[0]), by_tag);
+	return 0;
+}
