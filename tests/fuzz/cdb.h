@@ -17,6 +17,7 @@ enum lu_bits { /* first byte of the input; the second one chooses the size */
 	       LU_NO_UNMAP = 0x08,
 	       LU_CACHED = 0x10,
 	       LU_ATTENTIONS = 0x20, /* the nexuses are new */
+	       LU_TUPLES = 0x40, /* protection information; the second byte has the type */
 };
 enum task_bits { /* first byte of a command */
 		 TASK_READS = 0x01,
@@ -35,7 +36,16 @@ enum data_from { DATA_GIVEN, DATA_ZEROS, DATA_DISK, DATA_COUNTING }; /* bits 2-3
 
 enum { COMMANDS_MAX = 20, BIG_COMMANDS_MAX = 5, VARIANTS = 2, BIG = 0xff };
 
-enum kind { OTHER, READ, WRITE, VERIFY, WRITE_SAME, COMPARE_AND_WRITE, UNMAP };
+enum kind {
+	OTHER, /* does not change the medium */
+	READ,
+	WRITE, /* WRITE AND VERIFY, WRITE ATOMIC, too */
+	VERIFY,
+	WRITE_SAME,
+	COMPARE_AND_WRITE,
+	ORWRITE,
+	UNMAP,
+};
 
 /* One command of the input and what came of it. */
 struct command {
@@ -56,11 +66,16 @@ struct command {
 	struct work work;
 	/* what the CDB says, by the fuzzer's own reading */
 	enum kind kind;
+	bool transfers; /* protection information: other lengths, and not the model's */
+	uint8_t flags; /* the byte with DPO, FUA, BYTCHK and their like */
 	uint64_t lba, blocks;
 };
 
 struct run {
 	struct backstore bs;
+	struct backstore tuples, *top; /* the LU's; bs where there is no protection information */
+	uint8_t *tuple_bytes;
+	uint8_t type; /* of protection information; 0: none */
 	bool slow; /* answers later */
 	uint8_t *disk;
 	uint8_t *before; /* the disk before the command */
@@ -102,6 +117,8 @@ static inline uint64_t number(const uint8_t *at, unsigned int bytes)
 
 /* The fuzzer's own reading of the CDB. */
 void cdb_decode(struct command *c);
+/* The same, where there is protection information. */
+void cdb_decode_tuples(struct command *c);
 /* What holds for every command that has ended. */
 void cdb_check_result(const struct command *c);
 /* The disk has to be what it was, changed as the command says when it was GOOD. */

@@ -4,23 +4,32 @@
 
 #include "tests/fuzz/cdb.h"
 
+/* By operation code. 32-byte CDBs are for protection information: cdb_decode_tuples(). */
+static const struct {
+	uint8_t opcode, kind;
+} kinds[] = {
+	{ 0x08, READ },	      { 0x28, READ },	 { 0xa8, READ },   { 0x88, READ },
+	{ 0x0a, WRITE },      { 0x2a, WRITE },	 { 0xaa, WRITE },  { 0x8a, WRITE },
+	{ 0x2e, WRITE },      { 0xae, WRITE },	 { 0x8e, WRITE },  { 0x9c, WRITE },
+	{ 0x2f, VERIFY },     { 0xaf, VERIFY },	 { 0x8f, VERIFY }, { 0x41, WRITE_SAME },
+	{ 0x93, WRITE_SAME }, { 0x8b, ORWRITE }, { 0x42, UNMAP },  { 0x89, COMPARE_AND_WRITE },
+};
+
+static enum kind kind_of(const uint8_t *cdb)
+{
+	for (size_t i = 0; i < array_size(kinds); i++) {
+		if (kinds[i].opcode == cdb[0])
+			return kinds[i].kind;
+	}
+	return OTHER;
+}
+
 void cdb_decode(struct command *c)
 {
-	static const struct {
-		uint8_t opcode, kind;
-	} kinds[] = {
-		{ 0x08, READ },	      { 0x28, READ },	{ 0xa8, READ },
-		{ 0x88, READ },	      { 0x0a, WRITE },	{ 0x2a, WRITE },
-		{ 0xaa, WRITE },      { 0x8a, WRITE },	{ 0x2f, VERIFY },
-		{ 0xaf, VERIFY },     { 0x8f, VERIFY }, { 0x41, WRITE_SAME },
-		{ 0x93, WRITE_SAME }, { 0x42, UNMAP },	{ 0x89, COMPARE_AND_WRITE },
-	};
 	const uint8_t *cdb = c->task.cdb;
 
-	c->kind = OTHER;
-	for (size_t i = 0; i < array_size(kinds); i++)
-		if (kinds[i].opcode == cdb[0])
-			c->kind = kinds[i].kind;
+	c->kind = kind_of(cdb);
+	c->flags = cdb[1];
 	switch (cdb[0] >> 5) {
 	case 0:
 		c->lba = number(cdb + 1, 3) & 0x1fffff;
@@ -33,13 +42,27 @@ void cdb_decode(struct command *c)
 		break;
 	case 4:
 		c->lba = number(cdb + 2, 8);
-		c->blocks = c->kind == COMPARE_AND_WRITE ? cdb[13] : number(cdb + 10, 4);
+		c->blocks = c->kind == COMPARE_AND_WRITE ? cdb[13]
+			    : cdb[0] == 0x9c		 ? number(cdb + 12, 2)
+							 : number(cdb + 10, 4);
 		break;
 	default:
 		c->lba = number(cdb + 2, 4);
 		c->blocks = number(cdb + 6, 4);
 		break;
 	}
+}
+
+void cdb_decode_tuples(struct command *c)
+{
+	const uint8_t *cdb = c->task.cdb;
+
+	if (cdb[0] == CDB_VARIABLE_LENGTH) {
+		c->lba = number(cdb + 12, 8);
+		c->blocks = number(cdb + 28, 4);
+	}
+	c->transfers = cdb[0] == CDB_VARIABLE_LENGTH ||
+		       (c->kind != OTHER && c->kind != UNMAP && cdb[0] >> 5 && cdb[1] & 0xe0);
 }
 
 static void check_sense(const struct scsi_task *task)
@@ -58,6 +81,11 @@ static void check_sense(const struct scsi_task *task)
 		require(s[0] == 0x72 && s[1] & 0x0f && s[2], "descriptor format sense");
 }
 
+static bool is_prefetch(uint8_t opcode)
+{
+	return opcode == 0x34 || opcode == 0x90;
+}
+
 void cdb_check_result(const struct command *c)
 {
 	const struct scsi_task *task = &c->task;
@@ -68,7 +96,8 @@ void cdb_check_result(const struct command *c)
 		return;
 	require(task->status == SAM_GOOD || task->status == SAM_CHECK_CONDITION ||
 			task->status == SAM_BUSY || task->status == SAM_RESERVATION_CONFLICT ||
-			task->status == SAM_TASK_SET_FULL,
+			task->status == SAM_TASK_SET_FULL || task->status == SAM_ACA_ACTIVE ||
+			(task->status == SAM_CONDITION_MET && is_prefetch(task->cdb[0])),
 		"status");
 	check_sense(task);
 	require(c->in_len <= task->transfer_len, "more Data-In than the command has");
@@ -121,22 +150,25 @@ static void model_good(const struct command *c, uint8_t *disk)
 		break;
 	case WRITE: memcpy(p, c->out, min_u64(bytes, room)); break;
 	case VERIFY:
-		require(!bytes || (c->task.cdb[1] & 6) != 2 ||
+		require(!bytes || (c->flags & 6) != 2 ||
 				(room >= bytes && !memcmp(p, c->out, bytes)),
 			"VERIFY finds no difference");
-		for (uint64_t i = 0; (c->task.cdb[1] & 6) == 6 && i < c->blocks; i++)
+		for (uint64_t i = 0; (c->flags & 6) == 6 && i < c->blocks; i++)
 			require(!memcmp(p + i * run->block, c->out, run->block),
 				"VERIFY finds no difference from one block");
 		break;
 	case WRITE_SAME:
-		if (!c->blocks)
-			bytes = (run->blocks - c->lba) * run->block;
+		require(c->blocks > 0, "WRITE SAME of no blocks is GOOD");
 		for (uint64_t i = 0; i < bytes; i += run->block) {
-			if (c->task.cdb[0] == 0x93 && c->task.cdb[1] & 1)
+			if (c->flags & 1)
 				memset(p + i, 0, run->block);
 			else
 				memcpy(p + i, c->out, run->block);
 		}
+		break;
+	case ORWRITE:
+		for (uint64_t i = 0; i < min_u64(bytes, room); i++)
+			p[i] |= c->out[i];
 		break;
 	default:
 		require(room == 2 * bytes, "COMPARE AND WRITE with another length is GOOD");
@@ -151,6 +183,10 @@ void cdb_check_model(const struct command *c)
 	struct run *run = c->run;
 	const struct scsi_task *task = &c->task;
 
+	if (c->transfers) {
+		memcpy(run->before, run->disk, run->bs.limits.size);
+		return;
+	}
 	if (task->status == SAM_GOOD && !(c->bits & TASK_OTHER_LUN))
 		model_good(c, run->before);
 	require(!memcmp(run->disk, run->before, run->bs.limits.size), "the disk has other content");

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backstore/tuple_store.h"
 #include "core/log.h"
+#include "protection.h"
 #include "tests/fuzz/cdb.h"
 
 struct input {
@@ -40,7 +42,7 @@ static bool disk_do(struct run *run, struct bs_req *req)
 		require(req->offset <= run->bs.limits.size &&
 				req->len <= run->bs.limits.size - req->offset,
 			"a request beyond the disk");
-	require(req->opcode == BS_READ || req->opcode == BS_FLUSH || !(run->bits & LU_PROTECTED),
+	require(!bs_writes(req->opcode) || !(run->bits & LU_PROTECTED),
 		"a read-only disk is written");
 	if (run->fault) {
 		run->fault = false;
@@ -54,6 +56,11 @@ static bool disk_do(struct run *run, struct bs_req *req)
 	case BS_UNMAP:
 	case BS_ZERO: memset(p, 0, req->len); break;
 	case BS_FLUSH: break;
+	case BS_EXTENT: /* by threes */
+		req->extent.len =
+			min_u64(req->len, (3 - req->offset / run->block % 3) * run->block);
+		req->extent.mapped = req->offset / run->block / 3 % 2;
+		break;
 	default: req->res = -EOPNOTSUPP;
 	}
 	return true;
@@ -93,10 +100,36 @@ static void *disk_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
 	return container_of(bs, struct run, bs)->disk + offset;
 }
 
+static void disk_close(struct backstore *bs)
+{
+	(void)bs; /* part of struct run */
+}
+
 static const struct bs_driver disk_driver = {
 	.name = "fuzz",
 	.submit = disk_submit,
 	.borrow = disk_borrow,
+	.close = disk_close,
+};
+
+static bool tuples_submit(struct backstore *bs, struct bs_req *req)
+{
+	uint8_t *p = container_of(bs, struct run, tuples)->tuple_bytes + req->offset;
+
+	req->res = 0;
+	switch (req->opcode) {
+	case BS_READ: memcpy(req->data, p, req->len); break;
+	case BS_WRITE: memcpy(p, req->data, req->len); break;
+	case BS_UNMAP: memset(p, 0, req->len); break;
+	default: break;
+	}
+	return true;
+}
+
+static const struct bs_driver tuples_driver = {
+	.name = "tuples",
+	.submit = tuples_submit,
+	.close = disk_close,
 };
 
 /* --- the port */
@@ -181,7 +214,13 @@ static void abort_tasks(struct scsi_task *task,
 	move(command_of(task), 0, 0);
 }
 
-static const struct task_port_ops port = { get_data, put_data, done, abort_tasks };
+/* QERR. The commands of an input run one after the other, or end where nobody waits for them. */
+static void abort_others(struct scsi_task *task)
+{
+	(void)task;
+}
+
+static const struct task_port_ops port = { get_data, put_data, done, abort_tasks, abort_others };
 
 /* --- one command */
 
@@ -221,27 +260,69 @@ static void fill_out(struct command *c)
 	}
 }
 
-/* Not much more than the disk has, whatever the CDB says. */
-static uint32_t edtl_for(const struct run *run, uint64_t blocks)
+/* Data-Out behind which each block has its right tuple, or what the input says. */
+static void protect_out(struct command *c)
 {
-	return (uint32_t)(min_u64(blocks, run->blocks + 2) * run->block);
+	const struct run *run = c->run;
+	uint32_t unit = run->block + (uint32_t)sizeof(struct pi_tuple);
+	struct pi_rule rule = pi_default(run->type, c->lba);
+
+	if (!c->transfers || (c->how >> 2 & 3) == DATA_GIVEN)
+		return;
+	for (uint32_t at = 0; c->edtl - at >= unit; at += unit, rule.ref++) {
+		struct pi_tuple tuple;
+
+		if (c->kind == COMPARE_AND_WRITE && at == c->edtl / 2)
+			rule.ref = (uint32_t)c->lba;
+		pi_make(&tuple, c->out + at, 1, run->block, &rule);
+		memcpy(c->out + at + run->block, &tuple, sizeof(tuple));
+	}
+}
+
+/* Not much more than the disk has, whatever the CDB says. */
+static uint32_t edtl_for(const struct run *run, uint64_t blocks, uint32_t unit)
+{
+	return (uint32_t)(min_u64(blocks, run->blocks + 2) * unit);
+}
+
+/* Commands that last or know more than this world, with targets and tests of their own. */
+static bool is_elsewhere(uint8_t opcode)
+{
+	static const uint8_t opcodes[] = { CDB_FORMAT_UNIT,
+					   CDB_SANITIZE,
+					   CDB_THIRD_PARTY_COPY_OUT,
+					   CDB_THIRD_PARTY_COPY_IN,
+					   CDB_PERSISTENT_RESERVE_OUT,
+					   CDB_MODE_SELECT_6,
+					   CDB_MODE_SELECT_10 };
+
+	return memchr(opcodes, opcode, sizeof(opcodes)) != NULL;
 }
 
 static void read_command(struct run *run, struct command *c, struct input *in)
 {
+	uint32_t unit;
+
 	memset(c, 0, sizeof(*c));
 	c->run = run;
 	c->bits = (uint8_t)take(in, 1);
 	c->how = (uint8_t)take(in, 1);
 	for (unsigned int i = 0; i < 16; i++)
 		c->task.cdb[i] = (uint8_t)take(in, 1);
-	c->task.cdb_len = 16;
+	c->task.cdb_len = c->task.cdb[0] == CDB_VARIABLE_LENGTH ? CDB_MAX : 16;
+	for (unsigned int i = 16; i < c->task.cdb_len; i++)
+		c->task.cdb[i] = (uint8_t)take(in, 1);
+	if (is_elsewhere(c->task.cdb[0]))
+		c->task.cdb[0] = CDB_TEST_UNIT_READY;
 	cdb_decode(c);
+	if (run->type)
+		cdb_decode_tuples(c);
+	unit = run->block + (c->transfers ? (uint32_t)sizeof(struct pi_tuple) : 0);
 	switch ((enum edtl_from)(c->how & 3)) {
 	case EDTL_GIVEN: c->edtl = take(in, 2); break;
-	case EDTL_CDB: c->edtl = edtl_for(run, c->blocks); break;
-	case EDTL_TWICE: c->edtl = 2 * edtl_for(run, c->blocks); break;
-	case EDTL_BLOCK: c->edtl = run->block; break;
+	case EDTL_CDB: c->edtl = edtl_for(run, c->blocks, unit); break;
+	case EDTL_TWICE: c->edtl = 2 * edtl_for(run, c->blocks, unit); break;
+	case EDTL_BLOCK: c->edtl = unit; break;
 	}
 	if ((c->how >> 2 & 3) == DATA_GIVEN) {
 		c->given_len = (uint32_t)min_u64(take(in, 2), in->left);
@@ -253,6 +334,7 @@ static void read_command(struct run *run, struct command *c, struct input *in)
 	c->in = malloc(c->edtl + 1u);
 	require(c->out && c->in, "out of memory");
 	fill_out(c);
+	protect_out(c);
 }
 
 /* What is undefined shall differ between the two lives. */
@@ -328,12 +410,23 @@ static void release(struct command *c)
 
 /* --- a life */
 
+/* Puts protection information over the disk. */
+static void protect(struct run *run)
+{
+	run->tuple_bytes = calloc(run->blocks, sizeof(struct pi_tuple));
+	require(run->tuple_bytes != NULL, "out of memory");
+	run->tuples.driver = &tuples_driver;
+	run->tuples.limits.size = run->blocks * sizeof(struct pi_tuple);
+	run->tuples.limits.block_size = sizeof(struct pi_tuple);
+	list_init(&run->tuples.open_node);
+	require(!protection_wrap(&run->bs, &run->tuples, 0, run->type, &run->top),
+		"protection_wrap");
+}
+
 static void start(struct run *run, uint8_t bits, uint8_t size)
 {
 	static const uint16_t sizes[] = { 8, 1, 2, 33, 257 };
-	struct lu_config lu = {
-		.bs = &run->bs, .serial = "FUZZ", .product = "fuzz", .reactors = 1
-	};
+	struct lu_config lu = { .serial = "FUZZ", .product = "fuzz", .reactors = 1 };
 
 	run->bits = bits;
 	run->block = bits & LU_4096 ? 4096 : 512;
@@ -350,6 +443,10 @@ static void start(struct run *run, uint8_t bits, uint8_t size)
 		.read_only = bits & LU_PROTECTED,
 		.volatile_cache = bits & LU_CACHED,
 		.can_unmap = !(bits & LU_NO_UNMAP),
+		.can_report_extents = true,
+		.atomic_max = 8 * run->block,
+		.atomic_granularity = 2 * run->block,
+		.caches_reads = true,
 		.lends_pointers = !run->slow,
 	};
 	run->answer.fn = disk_answer;
@@ -358,13 +455,19 @@ static void start(struct run *run, uint8_t bits, uint8_t size)
 	run->before = malloc(run->bs.limits.size);
 	require(run->disk && run->before, "out of memory");
 	repeat(run->disk, run->bs.limits.size, counting, sizeof(counting));
-	require(!lu_create(&lu, &run->lu), "lu_create");
+	run->top = &run->bs;
+	run->type = bits & LU_TUPLES ? (uint8_t)(1 + size / 64 % 3) : 0;
+	if (run->type)
+		protect(run);
+	lu.bs = run->top;
+	require(!lu_create(&lu, &run->lu, (char[256]){ 0 }, 256), "lu_create");
 	snprintf(run->target.name, sizeof(run->target.name), "iqn.2026-11.localhost:riser");
 	run->target.lun[0] = run->lu;
 	for (unsigned int i = 0; i < array_size(run->nexus); i++) {
 		struct nexus *n = &run->nexus[i];
 
 		n->target = &run->target;
+		n->port = &run->target.ports[0];
 		snprintf(n->initiator_name, sizeof(n->initiator_name), "iqn.2026-11.localhost:%u",
 			 i);
 		nexus_attach(n);
@@ -417,6 +520,8 @@ static void compare(const struct run *a, const struct run *b)
 		require(!memcmp(x->in, y->in, x->in_len), "other Data-In the second time");
 	}
 	require(!memcmp(a->disk, b->disk, a->bs.limits.size), "another disk the second time");
+	require(!a->type || !memcmp(a->tuple_bytes, b->tuple_bytes, a->tuples.limits.size),
+		"other tuples the second time");
 }
 
 static void end(struct run *run)
@@ -426,6 +531,9 @@ static void end(struct run *run)
 		free(run->commands[i].in);
 	}
 	lu_destroy(run->lu);
+	if (run->type)
+		run->top->driver->close(run->top);
+	free(run->tuple_bytes);
 	free(run->disk);
 	free(run->before);
 	free(run);

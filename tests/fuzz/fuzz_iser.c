@@ -168,7 +168,7 @@ static void start_target(void)
 
 	cfg.limits.window = 8;
 	memset(bs_borrow(run.bs, 0, DISK_SIZE), 0xd5, DISK_SIZE);
-	require(!lu_create(&lu, &run.lu), "lu_create");
+	require(!lu_create(&lu, &run.lu, (char[256]){ 0 }, 256), "lu_create");
 	memset(&run.target, 0, sizeof(run.target));
 	snprintf(run.target.name, sizeof(run.target.name), "iqn.2026-11.localhost:riser");
 	run.target.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };

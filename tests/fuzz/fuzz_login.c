@@ -54,7 +54,8 @@ static const struct target_config targets[] = {
 	  .chap_mutual = { "riser", "riser-secret-9876543210", 23 } },
 	{ .scsi = &hidden, .allow = allowed, .allow_count = 1 },
 };
-static const char *const portals[] = { "192.0.2.1:3260", "[2001:db8::1]:3260" };
+static const struct login_portal portals[] = { { "192.0.2.1:3260", 1 },
+					       { "[2001:db8::1]:3260", 1 } };
 static const struct server_limits limits = { .login_pdus = 20, .login_bytes = 65536 };
 /* For the login that gets each text in two parts. */
 static const struct server_limits twice = { .login_pdus = 40, .login_bytes = 65536 };

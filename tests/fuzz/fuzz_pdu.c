@@ -216,7 +216,7 @@ static void start(struct run *run)
 	cfg.limits.window = 8;
 	cfg.limits.max_connections = 4;
 	memset(bs_borrow(run->bs, 0, DISK_SIZE), 0xd5, DISK_SIZE);
-	require(!lu_create(&lu, &run->lu), "lu_create");
+	require(!lu_create(&lu, &run->lu, (char[256]){ 0 }, 256), "lu_create");
 	memset(&run->target, 0, sizeof(run->target));
 	snprintf(run->target.name, sizeof(run->target.name), "iqn.2026-11.localhost:riser");
 	run->target.ports[0] = (struct target_port){ .tag = 1, .relative = 1 };
