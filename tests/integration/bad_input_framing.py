@@ -342,7 +342,7 @@ def rejected_ahs(target, build):
     conn.resync()
 
 
-@case("F13 a 32-byte CDB with a service action nobody knows")
+@case("F13 a 32-byte CDB, which no disk without protection information has")
 def long_cdb(target):
     conn = target.login()
     cdb = b"\x7f" + bytes(6) + b"\x18\x7f\xff" + bytes(22)

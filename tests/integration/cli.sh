@@ -41,6 +41,16 @@ for portal in '' : :3260 127.0.0.1: 127.0.0.1:x 127.0.0.1:65536 127.0.0.1:-1 127
 	'[::1' '[::1]x' '[::1]:' '[]:3260' '[127.0.0.1]x' '[::1%nowhere]:1' ::g 127.0.0.1/8; do
 	mistake "${portal:---portal}" -p "$portal" ram:1M
 done
+for option in '' x transport transport= transport=rdma tag tag= tag=0 tag=65536 tag=-1 tag=x \
+	tag=1,tag=1 access access= access=fast transport=tcp,transport=tcp 'tag=2,' ',tag=2' preferred= \
+	preferred=1; do
+	mistake "127.0.0.1:0,$option" -p "127.0.0.1:0,$option" ram:1M
+done
+mistake tag=7 -p 127.0.0.1:0,tag=7,access=standby -p 127.0.0.1:0,tag=7,access=optimized ram:1M
+many=()
+for ((i = 1; i < 18; i++)); do many+=(-p "127.0.0.1:0,tag=$i"); done
+mistake tag=17 "${many[@]}" ram:1M
+mistake --state --state '' ram:1M
 for name in '' riser iqn. iqn.2026-11.a_b 'iqn.2026-11.with space' $'iqn.2026-11.a\nb' eui. \
 	eui.12 naa.xyz "$long_name" iqn.2026-11.ä; do
 	mistake --name -n "$name" ram:1M
@@ -73,7 +83,9 @@ mistake --allow -p '[::]:0' ram:1M
 mistake --allow -p 127.0.0.1:0 -p 192.0.2.1:0 ram:1M
 for disk in '' ram: ram:0 ram:x ram:1X ram:1MB ram:-1 ram:1.5M ram:1000 ram:99999999999T \
 	ram:9E 'ram:1M,' ram:1M,x ram:1M,=on ram:1M,x=on ram:1M,readonly ram:1M,readonly= \
-	ram:1M,readonly=yes ram:1M,readonly=on,readonly=on ram:1M,block-size=0 \
+	ram:1M,readonly=yes ram:1M,removable= ram:1M,removable=yes \
+	ram:1M,pi= ram:1M,pi=0 ram:1M,pi=4 ram:1M,pi-path=x "$TMPDIR/disk,pi-path=x" \
+	"$TMPDIR/disk,pi=1,pi-path=" ram:1M,readonly=on,readonly=on ram:1M,block-size=0 \
 	ram:1M,block-size=513 ram:1M,block-size=8192 ram:5K,block-size=4096 ram:1M,direct=on \
 	ram:1M,size=1M ram:1M,serial= 'ram:1M,serial=a b' ram:1M,serial=ä \
 	ram:1M,serial=1234567890123456789012345678901234567 null: null:0 null:x \
@@ -101,7 +113,7 @@ check 'no mistake has created a file' test ! -e "$TMPDIR/new"
 # --- help ---
 check '--help ends with 0' "$RISERD" --help
 for word in -p -n --allow --chap --chap-mutual --cpus --memory --log ram: null: readonly=on \
-	block-size direct=on size= serial=; do
+	block-size direct=on size= serial= removable=on pi= pi-path= --state ,tag= ,access= ,preferred= transport=; do
 	check_says "--help tells about $word" "$word"
 done
 check '-h is the same' cmp <("$RISERD" -h) <("$RISERD" --help)
@@ -139,6 +151,7 @@ unopened 'a file of less than one block' "$TMPDIR/odd" "$TMPDIR/odd"
 unopened 'the second of two disks' "$TMPDIR/none" "$TMPDIR/disk" "$TMPDIR/none"
 unopened 'the same file twice' "$TMPDIR/disk.*(already|in use|twice)" \
 	"$TMPDIR/disk" "$TMPDIR/disk"
+unopened 'protection information of a file without its own place' 'pi-path' "$TMPDIR/disk,pi=1"
 ln "$TMPDIR/disk" "$TMPDIR/hard"
 ln -s disk "$TMPDIR/soft"
 unopened 'the same file by a hard link' 'already|in use|twice' "$TMPDIR/disk" "$TMPDIR/hard"
@@ -165,6 +178,37 @@ check 'an allowed initiator may log in' timeout 20 iscsi-inq \
 	-i iqn.2026-11.localhost:friend "$wild"
 refuted 'another initiator may not' timeout 20 iscsi-inq -i iqn.2026-11.localhost:other "$wild"
 check_stopped
+need_daemon -p 127.0.0.1:0,tag=1 -p 127.0.0.1:0,transport=tcp,tag=9 \
+	-p '[::1]:0,tag=9,access=non-optimized' ram:1M
+check 'portals of two groups are found' timeout 20 iscsi-ls "iscsi://$(address)"
+check_says 'one is of portal group 1' "Portal:$(address),1\$"
+check_says 'two are of portal group 9' 'Portal:127\.0\.0\.1:[0-9]+,9$'
+check_says 'with any address' 'Portal:\[::1\]:[0-9]+,9$'
+check_stopped
+port=${port##*:}
+check 'an address in two portal groups: status 1' refused 1 -p "127.0.0.1:$port,tag=1" \
+	-p "127.0.0.1:$port,tag=2" ram:1M
+check_says 'an address in two portal groups: the reason' "127.0.0.1:$port.*group 1"
+
+# --- the state folder ---
+unopened 'a state folder that is a file' "$TMPDIR/disk.*state" --state "$TMPDIR/disk" ram:1M
+unopened 'a state folder in a folder that is not there' "$TMPDIR/no/state.*state" \
+	--state "$TMPDIR/no/state" ram:1M
+need_daemon --state "$TMPDIR/state" ram:1M
+check '--state makes its folder' test -d "$TMPDIR/state"
+check 'a state folder that another riserd has: status 1' refused 1 -p 127.0.0.1:0 \
+	--state "$TMPDIR/state" ram:1M
+check_says 'a state folder that another riserd has: the reason' "$TMPDIR/state.*another"
+check_stopped
+export STATE_DIRECTORY="$TMPDIR/first:$TMPDIR/second"
+need_daemon ram:1M
+check 'STATE_DIRECTORY: the first folder is used' test -d "$TMPDIR/first" -a ! -e "$TMPDIR/second"
+check_stopped
+need_daemon --state "$TMPDIR/given" ram:1M
+check '--state comes before STATE_DIRECTORY' test -d "$TMPDIR/given"
+check_stopped
+unset STATE_DIRECTORY
+
 need_daemon -p 127.0.0.1:0 -p 127.0.0.1:0 -n IQN.2026-11.localhost:Mixed "$TMPDIR/disk,readonly=on" \
 	"$TMPDIR/made,size=8M" file:"$TMPDIR/disk2" null:1G,serial=A ram:1M
 check 'two portals of five disks are ten URLs' test "${#urls[@]}" -eq 10

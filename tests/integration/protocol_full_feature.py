@@ -275,7 +275,7 @@ def play(target, size, digests):
     sense = [entry for entry in seen if entry[1] == SCSI_RESPONSE and entry[3] == 2]
     equal(len(sense), 1, "CHECK CONDITIONs of the script")
     key = sense[0][7][2:]
-    equal((key[2] & 15, key[12], key[13]), INVALID_OPCODE, "sense of the unknown 32-byte CDB")
+    equal((key[2] & 15, key[12], key[13]), INVALID_OPCODE, "sense of the 32-byte CDB")
     return sorted(seen, key=lambda entry: (entry[0], entry[1] == SCSI_RESPONSE, entry[4]))
 
 
