@@ -112,9 +112,11 @@ mistake() {
 	refused 2 -p "$1" ram:16M && [ "$(wc -l <"$TMPDIR/refusal")" -eq 1 ] || return
 	for word; do grep -F -q -- "$word" "$TMPDIR/refusal" || return; done
 }
-for tail in transport= transport=udp transport=TCP transport=iser,transport=tcp 'transport=tcp ' \
-	transport transports=tcp iser tcp '' x=y; do
+for tail in transport= transport=udp transport=TCP 'transport=tcp ' transport; do
 	check "a mistake: -p 127.0.0.1:0,$tail" mistake "127.0.0.1:0,$tail" --portal tcp iser all
+done
+for tail in transport=iser,transport=tcp transports=tcp iser tcp '' x=y; do
+	check "a mistake: -p 127.0.0.1:0,$tail" mistake "127.0.0.1:0,$tail" --portal transport
 done
 check 'a mistake: no address' mistake ,transport=tcp --portal ADDR
 
