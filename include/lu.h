@@ -138,7 +138,8 @@ struct scsi_task {
 	struct buf *buf; /* owned */
 	void *context; /* owned, from malloc(): what a command of many steps has to remember */
 	struct buf_waiter waiter;
-	struct list lu_node; /* queue behind an exclusive command */
+	struct list lu_node; /* queue behind an exclusive command, or for a turn */
+	struct turn *turn; /* that it waits for: scsi/turn.h */
 	void *mem; /* memory the present step works on: buf->data or borrowed */
 	uint64_t lba, blocks; /* host order */
 	uint64_t pos, end; /* bytes of the command that are done / in all */

@@ -284,7 +284,7 @@ bool gate_lock(struct scsi_task *task, void (*step)(struct scsi_task *task))
 	task->step = step;
 	pthread_mutex_lock(&lu->lock);
 	if (lu->owner) {
-		task->waits = WAITS_TURN;
+		task->waits = WAITS_LOCK;
 		list_add_tail(&lu->queue, &task->lu_node);
 		pthread_mutex_unlock(&lu->lock);
 		return false;

@@ -157,7 +157,7 @@ static void set_begin(struct scsi_task *task)
 	task->context = malloc(sizeof(struct set_identifying));
 	if (!task->context)
 		task_fail(task, SENSE_RESOURCES);
-	else if (pages_take_turn(task, set_run))
+	else if (turn_take(&task->lu->pages->turn, task, set_run))
 		set_run(task);
 }
 

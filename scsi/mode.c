@@ -41,6 +41,11 @@ void mode_saved(struct lu *lu, struct mode_values *out)
 	pthread_mutex_unlock(&lu->pages->lock);
 }
 
+void pages_give_turn(struct scsi_task *task)
+{
+	turn_give(&task->lu->pages->turn, task);
+}
+
 int lu_pages_create(struct lu *lu, char *why, size_t why_size)
 {
 	struct lu_pages *pages = calloc(1, sizeof(*pages));
@@ -49,7 +54,7 @@ int lu_pages_create(struct lu *lu, char *why, size_t why_size)
 	if (!pages)
 		return -ENOMEM;
 	pthread_mutex_init(&pages->lock, NULL);
-	list_init(&pages->queue);
+	turn_init(&pages->turn, &pages->lock);
 	timestamp_init(pages);
 	lu->pages = pages;
 	mode_defaults(lu, &pages->saved);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * MODE SELECT, SPC 6.12 and 6.13. The whole list is checked before anything changes, and saved before
- * it becomes current. MODE SELECTs run one after the other (pages_turn.c). One that switches the cache
+ * it becomes current. MODE SELECTs run one after the other (turn.h). One that switches the cache
  * off, or protects the medium, has the unit for itself for that (gate_lock): what the cache holds was
  * written before, so that one flush covers it.
  */
@@ -257,7 +257,7 @@ static void select_arrived(struct scsi_task *task)
 	task->context = malloc(sizeof(struct mode_select));
 	if (!task->context)
 		task_fail(task, SENSE_RESOURCES);
-	else if (pages_take_turn(task, select_run))
+	else if (turn_take(&task->lu->pages->turn, task, select_run))
 		select_run(task);
 }
 

@@ -13,6 +13,7 @@
 #include "scsi_log_wire.h"
 #include "scsi_mode_wire.h"
 #include "store.h"
+#include "turn.h"
 
 /* --- mode_pages.c: the table */
 
@@ -69,12 +70,7 @@ void mode_defaults(const struct lu *lu, struct mode_values *values);
 void mode_apply(struct lu *lu);
 void mode_current(struct lu *lu, struct mode_values *out);
 void mode_saved(struct lu *lu, struct mode_values *out);
-
-/* --- pages_turn.c: one MODE SELECT or SET IDENTIFYING INFORMATION of a unit after the other */
-/* True: the task has the turn. False: it waits, then step follows. */
-bool pages_take_turn(struct scsi_task *task, void (*step)(struct scsi_task *task));
-/* Row cleanup of those commands, so their task->context is there before they take the turn. Nothing
- * happens when it is not the task's. */
+/* Row cleanup of what takes pages->turn: task->context has to be there before. */
 void pages_give_turn(struct scsi_task *task);
 
 /* --- mode_select.c */
@@ -185,9 +181,8 @@ struct lu_pages {
 	struct identifying identifying[IDENTIFYING_TYPES];
 	int64_t clock_offset; /* ms: timestamp minus CLOCK_BOOTTIME */
 	uint8_t clock_origin;
-	struct scsi_task *owner; /* the command whose turn it is */
-	struct list queue; /* those behind it, by lu_node */
-	uint64_t mode_version, identifying_version; /* the owner's */
+	struct turn turn; /* one MODE SELECT or SET IDENTIFYING INFORMATION after the other; lock */
+	uint64_t mode_version, identifying_version; /* who has the turn */
 	/* Thresholds. */
 	_Atomic uint64_t look_at; /* ns: when the space is to be looked at next */
 	_Atomic uint32_t crossed; /* bit set: told already */

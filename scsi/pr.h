@@ -12,6 +12,7 @@
 #include "scsi.h"
 #include "scsi_reservation_wire.h"
 #include "store.h"
+#include "turn.h"
 
 struct worker;
 
@@ -45,15 +46,16 @@ struct pr_state {
 
 /* The reservations of a unit. */
 struct reservations {
-	/* Guards state, owner and queue, and orders whatever sets denied of a nexus. Taken before
+	/* Guards state, turn and fences, and orders whatever sets denied of a nexus. Taken before
 	 * the lock of the list of nexuses, which is the only one that is taken under it. */
 	pthread_mutex_t lock;
-	struct pr_state *state; /* never NULL; replaced by the owner alone */
-	struct scsi_task *owner; /* the PERSISTENT RESERVE OUT whose turn it is */
-	struct list queue; /* those behind it, by lu_node */
+	struct pr_state *state; /* never NULL; replaced by who has the turn */
+	/* One PERSISTENT RESERVE OUT after the other, from looking at the state until the new one is
+	 * installed. */
+	struct turn turn;
 	struct list fences; /* pr_fence.node */
 	char record[STORE_NAME_MAX];
-	uint64_t version; /* of the record in the store, 0: none. The owner's */
+	uint64_t version; /* of the record in the store, 0: none. Who has the turn */
 	struct worker *worker; /* loads the record again; NULL without a store */
 };
 
@@ -150,7 +152,7 @@ int reservations_load(struct lu *lu, struct pr_state **state, uint64_t *version,
 /* What the state, and a RESERVE (6), deny to the nexus. Under the lock. */
 void reservation_deny(struct lu *lu, struct pr_state *state, struct nexus *nexus, int lun);
 
-/* --- pr_turn.c: one PERSISTENT RESERVE OUT of a unit after the other */
+/* --- pr_fence.c */
 /* A PREEMPT AND ABORT that has preempted and has not ended: its victims' PERSISTENT RESERVE OUTs do
  * not get a turn, so that none of those that it aborts registers its nexus again. */
 struct pr_fence {
@@ -159,9 +161,8 @@ struct pr_fence {
 	const struct nexus *by; /* is no victim of itself; NULL: the fence is not raised */
 };
 
-/* True: the task has the turn. False: it waits, then step follows. */
-bool pr_take_turn(struct scsi_task *task, void (*step)(struct scsi_task *task));
-void pr_give_turn(struct scsi_task *task);
+/* The turn, and that there is no fence. */
+void pr_fences_init(struct reservations *pr);
 bool pr_fence_names(const struct pr_fence *fence, const struct nexus *nexus);
 /* [has the turn] */
 void pr_fence_raise(struct scsi_task *task, struct pr_fence *fence);

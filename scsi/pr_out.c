@@ -44,6 +44,7 @@ static void pr_out_cleanup(struct scsi_task *task)
 {
 	struct pr_out *out = task->context;
 
+	turn_give(&task->lu->reservations->turn, task);
 	if (out->fence.by)
 		pr_fence_lower(task, &out->fence);
 	free(out->fence.victims);
@@ -103,7 +104,7 @@ static void finish(struct scsi_task *task)
 
 	if (out->fence.victims)
 		pr_fence_raise(task, &out->fence);
-	pr_give_turn(task);
+	turn_give(&task->lu->reservations->turn, task);
 	if (out->fence.victims)
 		task_abort_others(task, is_victim, &out->fence, atomic_load(&task->lu->mode.tas),
 				  task_good);
@@ -166,10 +167,9 @@ static void install_next(struct scsi_task *task)
 
 static void pr_out_run(struct scsi_task *task);
 
-/* Nothing has changed. */
+/* Nothing has changed; the end gives the turn. */
 static void give_up(struct scsi_task *task, enum sense_code code)
 {
-	pr_give_turn(task);
 	if (task->aborted)
 		task_end(task);
 	else
@@ -310,7 +310,6 @@ static void pr_out_run(struct scsi_task *task)
 		store_next(task);
 		return;
 	}
-	pr_give_turn(task);
 	if (task->aborted)
 		task_end(task);
 	else
@@ -462,7 +461,7 @@ static void pr_out_arrived(struct scsi_task *task)
 	/* A turn may take its time. */
 	buf_put(task->reactor, task->buf);
 	task->buf = NULL;
-	if (pr_take_turn(task, pr_out_run))
+	if (turn_take(&task->lu->reservations->turn, task, pr_out_run))
 		pr_out_run(task);
 }
 

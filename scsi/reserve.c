@@ -78,7 +78,7 @@ static void reserve_start(struct scsi_task *task)
 	bool conflict;
 
 	pthread_mutex_lock(&pr->lock);
-	conflict = pr->state->count || pr->owner ||
+	conflict = pr->state->count || pr->turn.owner ||
 		   (!atomic_compare_exchange_strong(&lu->reserved_by, &holder, id) && holder != id);
 	pthread_mutex_unlock(&pr->lock);
 	if (conflict) {
@@ -147,8 +147,7 @@ int reservations_create(struct lu *lu, char *why, size_t why_size)
 	if (!pr)
 		return -ENOMEM;
 	pthread_mutex_init(&pr->lock, NULL);
-	list_init(&pr->queue);
-	list_init(&pr->fences);
+	pr_fences_init(pr);
 	store_record_name(pr->record, "reservations", lu->serial);
 	if (!lu->store || !worker_create("reservations", &pr->worker))
 		err = reservations_load(lu, &pr->state, &pr->version, why, why_size);

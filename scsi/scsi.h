@@ -32,11 +32,10 @@ enum task_waits {
 	WAITS_BACKSTORE, /* bs_req.done() */
 	WAITS_MEMORY, /* waiter.ready() */
 	WAITS_GATE, /* an exclusive command: on a gate_slot's list */
-	WAITS_TURN, /* to become the exclusive command */
+	WAITS_LOCK, /* to become the exclusive command */
 	WAITS_DRAIN, /* for the writes in flight to end */
 	WAITS_DEFERRED, /* task->work */
-	WAITS_RESERVATION, /* for its turn among the PERSISTENT RESERVE OUTs of the unit */
-	WAITS_PAGES, /* for its turn among the MODE SELECTs and their like of the unit */
+	WAITS_TURN, /* for task->turn */
 	WAITS_JOB, /* for the end of SANITIZE, FORMAT UNIT */
 	WAITS_ENDED, /* the task is the port's again, or will be when io_done() frees the buffer */
 };
@@ -401,10 +400,6 @@ void target_each_nexus(const struct scsi_target *target,
 int lu_pages_create(struct lu *lu, char *why, size_t why_size);
 void lu_pages_destroy(struct lu *lu);
 
-/* --- pages_turn.c */
-/* The task gives up waiting for its turn. False: that is on its way and will see task->aborted. */
-bool pages_abandon(struct scsi_task *task);
-
 /* --- log.c */
 /* The backstore request of the task has failed. */
 void log_count_error(const struct scsi_task *task);
@@ -483,8 +478,6 @@ void reservations_meet(struct nexus *nexus);
 /* [main thread] Loads what the store has; may block. -errno with why. */
 int reservations_create(struct lu *lu, char *why, size_t why_size);
 void reservations_destroy(struct lu *lu);
-/* The task gives up waiting for its turn. False: that is on its way and will see task->aborted. */
-bool pr_abandon(struct scsi_task *task);
 
 /* --- unit_attention.c */
 /* Takes the condition that is reported first out of the set; false: none. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "task_set.h"
+#include "turn.h"
 
 /* Back from a wait. */
 static void task_go_on(struct scsi_task *task)
@@ -319,17 +320,13 @@ void scsi_abort(struct scsi_task *task)
 	case WAITS_TASK_SET: task_set_withdraw(task); break;
 	case WAITS_MEMORY: buf_wait_cancel(task->reactor, &task->waiter); break;
 	case WAITS_GATE:
-	case WAITS_TURN:
+	case WAITS_LOCK:
 	case WAITS_DRAIN:
 		if (!gate_abandon(task))
 			return;
 		break;
-	case WAITS_RESERVATION:
-		if (!pr_abandon(task))
-			return;
-		break;
-	case WAITS_PAGES:
-		if (!pages_abandon(task))
+	case WAITS_TURN:
+		if (!turn_abandon(task))
 			return;
 		break;
 	case WAITS_JOB:

@@ -207,7 +207,7 @@ static void an_abort_when_the_turn_comes(void)
 	fake_store_release(&store);
 	while (!c[0].ends)
 		reactor_turn(w.reactor);
-	CU_ASSERT_EQUAL(c[1].task.waits, WAITS_PAGES);
+	CU_ASSERT_EQUAL(c[1].task.waits, WAITS_TURN);
 	scsi_abort(&c[1].task);
 	CU_ASSERT_EQUAL(c[1].ends, 0);
 	world_turn(&w);

@@ -288,8 +288,8 @@ static void play(void (*next)(struct work *work))
 	if (next == locker_next)
 		CU_ASSERT_EQUAL(t.lu->reservations->state->count, ACTORS);
 	CU_ASSERT_EQUAL(t.lu->reservations->state->type, 0);
-	CU_ASSERT_PTR_NULL(t.lu->reservations->owner);
-	CU_ASSERT(list_empty(&t.lu->reservations->queue));
+	CU_ASSERT_PTR_NULL(t.lu->reservations->turn.owner);
+	CU_ASSERT(list_empty(&t.lu->reservations->turn.queue));
 	CU_ASSERT(list_empty(&t.lu->reservations->fences));
 	printf("# %u conflicts, %u aborted\n", t.conflicts, t.aborted);
 
