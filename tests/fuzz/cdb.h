@@ -3,12 +3,7 @@
 #ifndef RISER_TESTS_FUZZ_CDB_H
 #define RISER_TESTS_FUZZ_CDB_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "backstore/driver.h"
-#include "core/slab.h"
-#include "scsi/scsi.h"
+#include "tests/fuzz/scsi_port.h"
 
 enum lu_bits { /* first byte of the input; the second one chooses the size */
 	       LU_4096 = 0x01,
@@ -49,21 +44,12 @@ enum kind {
 
 /* One command of the input and what came of it. */
 struct command {
-	struct scsi_task task;
+	struct port_command io;
 	struct run *run;
 	uint8_t bits, how;
 	const uint8_t *given; /* into the input */
 	uint32_t given_len, edtl;
-	uint8_t *out, *in; /* edtl bytes */
-	uint32_t in_len;
-	uint32_t at_once; /* bytes that came with the command */
-	const uint8_t *first; /* where they are */
-	unsigned int ended;
-	bool moving, puts, fails;
-	void *move_to;
-	const void *move_from;
-	uint32_t move_offset, move_len;
-	struct work work;
+	uint8_t *out; /* edtl bytes */
 	/* what the CDB says, by the fuzzer's own reading */
 	enum kind kind;
 	bool transfers; /* protection information: other lengths, and not the model's */
@@ -87,32 +73,13 @@ struct run {
 	uint32_t block;
 	struct command commands[COMMANDS_MAX];
 	unsigned int count;
-	struct bs_req *pending[COMMANDS_MAX];
-	unsigned int pending_count;
-	struct work answer;
+	struct disk_queue queue;
 	bool fault; /* the next request fails */
 };
-
-static inline void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_cdb: %s\n", what);
-	abort();
-}
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-static inline uint64_t number(const uint8_t *at, unsigned int bytes)
-{
-	uint64_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | *at++;
-	return v;
 }
 
 /* The fuzzer's own reading of the CDB. */

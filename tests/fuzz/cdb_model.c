@@ -26,7 +26,7 @@ static enum kind kind_of(const uint8_t *cdb)
 
 void cdb_decode(struct command *c)
 {
-	const uint8_t *cdb = c->task.cdb;
+	const uint8_t *cdb = c->io.task.cdb;
 
 	c->kind = kind_of(cdb);
 	c->flags = cdb[1];
@@ -55,7 +55,7 @@ void cdb_decode(struct command *c)
 
 void cdb_decode_tuples(struct command *c)
 {
-	const uint8_t *cdb = c->task.cdb;
+	const uint8_t *cdb = c->io.task.cdb;
 
 	if (cdb[0] == CDB_VARIABLE_LENGTH) {
 		c->lba = number(cdb + 12, 8);
@@ -88,10 +88,10 @@ static bool is_prefetch(uint8_t opcode)
 
 void cdb_check_result(const struct command *c)
 {
-	const struct scsi_task *task = &c->task;
+	const struct scsi_task *task = &c->io.task;
 	const struct cdb_row *row = cdb_find(task->cdb);
 
-	require(c->ended == 1 && !c->moving, "a command does not end, or ends twice");
+	require(c->io.ended == 1 && !c->io.moving, "a command does not end, or ends twice");
 	if (task->aborted)
 		return;
 	require(task->status == SAM_GOOD || task->status == SAM_CHECK_CONDITION ||
@@ -100,14 +100,14 @@ void cdb_check_result(const struct command *c)
 			(task->status == SAM_CONDITION_MET && is_prefetch(task->cdb[0])),
 		"status");
 	check_sense(task);
-	require(c->in_len <= task->transfer_len, "more Data-In than the command has");
+	require(c->io.in_len <= task->transfer_len, "more Data-In than the command has");
 	if (task->status != SAM_GOOD)
 		return;
 	require(row != NULL, "GOOD for a command that is not there");
 	if (row->direction == DIR_IN && task->reads && !task->writes)
-		require(c->in_len == min_u64(task->transfer_len, c->edtl), "Data-In is missing");
+		require(c->io.in_len == min_u64(task->transfer_len, c->edtl), "Data-In is missing");
 	else
-		require(c->in_len == 0, "Data-In of a command without");
+		require(c->io.in_len == 0, "Data-In of a command without");
 }
 
 static void model_unmap(const struct command *c, uint8_t *disk)
@@ -127,7 +127,7 @@ static void model_unmap(const struct command *c, uint8_t *disk)
 static void model_good(const struct command *c, uint8_t *disk)
 {
 	const struct run *run = c->run;
-	uint64_t bytes, room = c->task.writes ? c->edtl : 0;
+	uint64_t bytes, room = c->io.task.writes ? c->edtl : 0;
 	uint8_t *p;
 
 	if (c->kind == OTHER)
@@ -143,9 +143,10 @@ static void model_good(const struct command *c, uint8_t *disk)
 	p = disk + c->lba * run->block;
 	switch (c->kind) {
 	case READ:
-		require(!memcmp(c->in, p, c->in_len), "READ brings other data");
-		require(c->in_len ==
-				(c->task.reads && !c->task.writes ? min_u64(bytes, c->edtl) : 0),
+		require(!memcmp(c->io.in, p, c->io.in_len), "READ brings other data");
+		require(c->io.in_len == (c->io.task.reads && !c->io.task.writes
+						 ? min_u64(bytes, c->edtl)
+						 : 0),
 			"READ brings another length");
 		break;
 	case WRITE: memcpy(p, c->out, min_u64(bytes, room)); break;
@@ -181,7 +182,7 @@ static void model_good(const struct command *c, uint8_t *disk)
 void cdb_check_model(const struct command *c)
 {
 	struct run *run = c->run;
-	const struct scsi_task *task = &c->task;
+	const struct scsi_task *task = &c->io.task;
 
 	if (c->transfers) {
 		memcpy(run->before, run->disk, run->bs.limits.size);

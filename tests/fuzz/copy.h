@@ -3,11 +3,8 @@
 #ifndef RISER_TESTS_FUZZ_COPY_H
 #define RISER_TESTS_FUZZ_COPY_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "backstore/driver.h"
 #include "scsi/copy.h"
+#include "tests/fuzz/scsi_port.h"
 
 enum world_bits { /* first byte */
 		  LARGE_BLOCKS = 0x01, /* unit 1 has blocks of 4096 bytes */
@@ -36,16 +33,10 @@ struct disk {
 };
 
 struct command {
-	struct scsi_task task;
+	struct port_command io;
 	uint8_t bits;
-	uint8_t *list, *in;
-	uint32_t len, edtl, in_len;
-	unsigned int ended;
-	bool moving, reads;
-	void *move_to;
-	const void *move_from;
-	uint32_t move_offset, move_len;
-	struct work work;
+	uint8_t *list; /* len bytes; NULL: none */
+	uint32_t len;
 };
 
 /* Everything that a life has. */
@@ -58,23 +49,6 @@ struct copy_life {
 	unsigned int token_count, token_disk;
 };
 extern struct copy_life life;
-
-static inline void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_copy: %s\n", what);
-	abort();
-}
-
-static inline uint64_t number(const uint8_t *at, unsigned int bytes)
-{
-	uint64_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | *at++;
-	return v;
-}
 
 static inline uint32_t block_size(unsigned int disk)
 {

@@ -72,18 +72,18 @@ static void model_segment(const struct command *c, const uint8_t *cscds, const u
 
 void model_copy(const struct command *c)
 {
-	bool lid4 = c->task.cdb[1] == SA_EXTENDED_COPY_LID4;
+	bool lid4 = c->io.task.cdb[1] == SA_EXTENDED_COPY_LID4;
 	const uint8_t *cscds, *segments;
 	uint64_t count;
 
-	if (!c->len || (c->task.status != SAM_GOOD &&
-			!(c->task.status == SAM_CHECK_CONDITION && c->task.sense[2] == 0x0a)))
+	if (!c->len || (c->io.task.status != SAM_GOOD &&
+			!(c->io.task.status == SAM_CHECK_CONDITION && c->io.task.sense[2] == 0x0a)))
 		return;
 	cscds = c->list + (lid4 ? 48 : 16);
 	segments = cscds + number(c->list + (lid4 ? 42 : 2), 2);
 	count = (lid4 ? number(c->list + 44, 2) : number(c->list + 8, 4)) / 28;
-	if (c->task.status != SAM_GOOD)
-		count = number(c->task.sense + 10, 2);
+	if (c->io.task.status != SAM_GOOD)
+		count = number(c->io.task.sense + 10, 2);
 	for (uint64_t i = 0; i < count; i++)
 		model_segment(c, cscds, segments + i * 28);
 }
@@ -94,7 +94,7 @@ void model_write(const struct command *c)
 	uint64_t skip, blocks;
 	unsigned int i = 0, to = model_own_disk(c);
 
-	if (c->task.status != SAM_GOOD || !c->len)
+	if (c->io.task.status != SAM_GOOD || !c->len)
 		return;
 	range = c->list + 536;
 	skip = number(c->list + 8, 8);

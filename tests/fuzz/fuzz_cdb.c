@@ -6,37 +6,21 @@
  * another way. Both must answer the same, and what a small model of SBC says.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backstore/tuple_store.h"
-#include "core/log.h"
 #include "protection.h"
 #include "tests/fuzz/cdb.h"
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static struct slab *slab;
-static struct reactor *reactor;
 static uint8_t counting[251];
-
-static uint32_t take(struct input *in, unsigned int bytes)
-{
-	uint32_t v = 0;
-
-	for (; bytes && in->left; bytes--, in->left--)
-		v = v << 8 | *in->at++;
-	return v;
-}
 
 /* --- the disk */
 
-static bool disk_do(struct run *run, struct bs_req *req)
+static int disk_do(struct bs_req *req)
 {
-	uint8_t *p = run->disk + req->offset;
+	struct run *run = container_of(req->bs, struct run, bs);
 
 	if (req->opcode != BS_FLUSH)
 		require(req->offset <= run->bs.limits.size &&
@@ -46,52 +30,24 @@ static bool disk_do(struct run *run, struct bs_req *req)
 		"a read-only disk is written");
 	if (run->fault) {
 		run->fault = false;
-		req->res = req->offset & 512 ? -EIO : -ENOSPC;
-		return false;
+		return req->offset & 512 ? -EIO : -ENOSPC;
 	}
-	req->res = 0;
-	switch (req->opcode) {
-	case BS_READ: memcpy(req->data, p, req->len); break;
-	case BS_WRITE: memcpy(p, req->data, req->len); break;
-	case BS_UNMAP:
-	case BS_ZERO: memset(p, 0, req->len); break;
-	case BS_FLUSH: break;
-	case BS_EXTENT: /* by threes */
-		req->extent.len =
-			min_u64(req->len, (3 - req->offset / run->block % 3) * run->block);
-		req->extent.mapped = req->offset / run->block / 3 % 2;
-		break;
-	default: req->res = -EOPNOTSUPP;
-	}
-	return true;
-}
-
-static void disk_answer(struct work *work)
-{
-	struct run *run = container_of(work, struct run, answer);
-	struct bs_req *due[COMMANDS_MAX];
-	unsigned int count = run->pending_count;
-
-	memcpy(due, run->pending, count * sizeof(due[0]));
-	run->pending_count = 0;
-	for (unsigned int i = 0; i < count; i++) {
-		disk_do(run, due[i]);
-		bs_complete(due[i], due[i]->res);
-	}
+	if (req->opcode != BS_EXTENT)
+		return disk_execute(run->disk, req);
+	/* by threes */
+	req->extent.len = min_u64(req->len, (3 - req->offset / run->block % 3) * run->block);
+	req->extent.mapped = req->offset / run->block / 3 % 2;
+	return 0;
 }
 
 static bool disk_submit(struct backstore *bs, struct bs_req *req)
 {
 	struct run *run = container_of(bs, struct run, bs);
 
-	if (!run->slow) {
-		disk_do(run, req);
-		return true;
-	}
-	require(run->pending_count < COMMANDS_MAX, "more requests than commands");
-	run->pending[run->pending_count++] = req;
-	reactor_defer(reactor, &run->answer);
-	return false;
+	if (run->slow)
+		return disk_later(&run->queue, req);
+	req->res = disk_do(req);
+	return true;
 }
 
 static void *disk_borrow(struct backstore *bs, uint64_t offset, uint64_t len)
@@ -114,15 +70,9 @@ static const struct bs_driver disk_driver = {
 
 static bool tuples_submit(struct backstore *bs, struct bs_req *req)
 {
-	uint8_t *p = container_of(bs, struct run, tuples)->tuple_bytes + req->offset;
+	int res = disk_execute(container_of(bs, struct run, tuples)->tuple_bytes, req);
 
-	req->res = 0;
-	switch (req->opcode) {
-	case BS_READ: memcpy(req->data, p, req->len); break;
-	case BS_WRITE: memcpy(p, req->data, req->len); break;
-	case BS_UNMAP: memset(p, 0, req->len); break;
-	default: break;
-	}
+	req->res = res == -EOPNOTSUPP ? 0 : res;
 	return true;
 }
 
@@ -131,96 +81,6 @@ static const struct bs_driver tuples_driver = {
 	.submit = tuples_submit,
 	.close = disk_close,
 };
-
-/* --- the port */
-
-static struct command *command_of(struct scsi_task *task)
-{
-	return container_of(task, struct command, task);
-}
-
-static void moved(struct work *work)
-{
-	struct command *c = container_of(work, struct command, work);
-	bool ok = !c->fails || c->puts;
-
-	/* Data-In is read as late as a transport may. */
-	if (c->puts)
-		memcpy(c->in + c->move_offset, c->move_from, c->move_len);
-	else if (ok)
-		memcpy(c->move_to, c->out + c->move_offset, c->move_len);
-	else
-		task_sense(&c->task, 0x0b, 0x47, 0x05);
-	c->moving = false;
-	c->fails = false;
-	c->task.io_done(&c->task, ok);
-}
-
-static void move(struct command *c, uint32_t offset, uint32_t len)
-{
-	require(!c->moving, "two transfers at a time");
-	require(offset <= c->edtl && len <= c->edtl - offset, "a transfer beyond the EDTL");
-	c->moving = true;
-	c->move_offset = offset;
-	c->move_len = len;
-	c->work.fn = moved;
-	reactor_defer(reactor, &c->work);
-}
-
-static void get_data(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
-{
-	struct command *c = command_of(task);
-	uint32_t there = 0;
-
-	require(!c->ended && c->task.writes, "Data-Out of a command that has none");
-	if (offset == 0 && data == c->first)
-		there = c->at_once < len ? c->at_once : len;
-	c->puts = false;
-	c->move_to = (uint8_t *)data + there;
-	move(c, offset + there, len - there);
-}
-
-static void put_data(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
-		     bool last)
-{
-	struct command *c = command_of(task);
-
-	require(!c->ended && c->task.reads && !c->task.writes, "Data-In of a command without");
-	require(len > 0 && offset == c->in_len, "Data-In with a gap");
-	require(!last || task->status == SAM_GOOD, "the last Data-In without GOOD");
-	c->in_len += len;
-	c->puts = true;
-	c->move_from = data;
-	c->ended += last;
-	move(c, offset, len);
-}
-
-static void done(struct scsi_task *task)
-{
-	struct command *c = command_of(task);
-
-	require(!c->moving, "ended during a transfer");
-	c->ended++;
-}
-
-/* Nothing is aborted here: as if the victims had ended just before. */
-static void abort_tasks(struct scsi_task *task,
-			bool (*victim)(const void *arg, const struct nexus *nexus), const void *arg,
-			bool report)
-{
-	(void)victim;
-	(void)arg;
-	(void)report;
-	move(command_of(task), 0, 0);
-}
-
-/* QERR. The commands of an input run one after the other, or end where nobody waits for them. */
-static void abort_others(struct scsi_task *task)
-{
-	(void)task;
-}
-
-static const struct task_port_ops port = { get_data, put_data, done, abort_tasks, abort_others };
 
 /* --- one command */
 
@@ -308,12 +168,12 @@ static void read_command(struct run *run, struct command *c, struct input *in)
 	c->bits = (uint8_t)take(in, 1);
 	c->how = (uint8_t)take(in, 1);
 	for (unsigned int i = 0; i < 16; i++)
-		c->task.cdb[i] = (uint8_t)take(in, 1);
-	c->task.cdb_len = c->task.cdb[0] == CDB_VARIABLE_LENGTH ? CDB_MAX : 16;
-	for (unsigned int i = 16; i < c->task.cdb_len; i++)
-		c->task.cdb[i] = (uint8_t)take(in, 1);
-	if (is_elsewhere(c->task.cdb[0]))
-		c->task.cdb[0] = CDB_TEST_UNIT_READY;
+		c->io.task.cdb[i] = (uint8_t)take(in, 1);
+	c->io.task.cdb_len = c->io.task.cdb[0] == CDB_VARIABLE_LENGTH ? CDB_MAX : 16;
+	for (unsigned int i = 16; i < c->io.task.cdb_len; i++)
+		c->io.task.cdb[i] = (uint8_t)take(in, 1);
+	if (is_elsewhere(c->io.task.cdb[0]))
+		c->io.task.cdb[0] = CDB_TEST_UNIT_READY;
 	cdb_decode(c);
 	if (run->type)
 		cdb_decode_tuples(c);
@@ -331,8 +191,9 @@ static void read_command(struct run *run, struct command *c, struct input *in)
 		in->left -= c->given_len;
 	}
 	c->out = malloc(c->edtl + 1u);
-	c->in = malloc(c->edtl + 1u);
-	require(c->out && c->in, "out of memory");
+	c->io.in = malloc(c->edtl + 1u);
+	require(c->out && c->io.in, "out of memory");
+	c->io.out = c->out;
 	fill_out(c);
 	protect_out(c);
 }
@@ -360,29 +221,23 @@ static void spoil_memory(uint32_t up_to, uint8_t with)
 
 static void give_immediate(struct command *c)
 {
-	struct scsi_task *task = &c->task;
+	struct scsi_task *task = &c->io.task;
 	uint32_t steps = c->how >> 4;
 
 	if (!task->writes || !c->edtl || !(c->bits & TASK_IMMEDIATE) == !c->run->slow)
 		return;
-	c->at_once = (uint32_t)min_u64(c->edtl, steps ? steps * 100 : BUF_MAX);
+	c->io.at_once = (uint32_t)min_u64(c->edtl, steps ? steps * 100 : BUF_MAX);
 	task->first_buf = buf_get(reactor, (uint32_t)min_u64(c->edtl, BUF_MAX));
 	require(task->first_buf != NULL, "memory has run out");
-	memcpy(task->first_buf->data, c->out, c->at_once);
-	task->first_len = c->at_once;
-	c->first = task->first_buf->data;
-}
-
-static void turn(void)
-{
-	while (reactor_turn(reactor))
-		;
+	memcpy(task->first_buf->data, c->out, c->io.at_once);
+	task->first_len = c->io.at_once;
+	c->io.first = task->first_buf->data;
 }
 
 static void submit(struct command *c)
 {
 	struct run *run = c->run;
-	struct scsi_task *task = &c->task;
+	struct scsi_task *task = &c->io.task;
 
 	spoil_memory(c->edtl, run->slow ? 0xaa : 0x55);
 	task->port = &port;
@@ -395,7 +250,7 @@ static void submit(struct command *c)
 	task->edtl = c->edtl;
 	give_immediate(c);
 	if (run->bits & LU_WILD)
-		run->fault = c->fails = c->bits & TASK_FAULT;
+		run->fault = c->io.fails = c->bits & TASK_FAULT;
 	scsi_submit(task);
 	if (run->bits & LU_WILD && c->bits & TASK_ABORT)
 		scsi_abort(task);
@@ -403,9 +258,9 @@ static void submit(struct command *c)
 
 static void release(struct command *c)
 {
-	if (c->task.first_buf)
-		buf_put(reactor, c->task.first_buf);
-	c->task.first_buf = NULL;
+	if (c->io.task.first_buf)
+		buf_put(reactor, c->io.task.first_buf);
+	c->io.task.first_buf = NULL;
 }
 
 /* --- a life */
@@ -449,7 +304,8 @@ static void start(struct run *run, uint8_t bits, uint8_t size)
 		.caches_reads = true,
 		.lends_pointers = !run->slow,
 	};
-	run->answer.fn = disk_answer;
+	run->queue.max = COMMANDS_MAX;
+	run->queue.execute = disk_do;
 	/* Of exactly this size: a byte beyond is the sanitizer's. */
 	run->disk = malloc(run->bs.limits.size);
 	run->before = malloc(run->bs.limits.size);
@@ -511,13 +367,14 @@ static void compare(const struct run *a, const struct run *b)
 	for (unsigned int i = 0; i < a->count; i++) {
 		const struct command *x = &a->commands[i], *y = &b->commands[i];
 
-		require(x->task.status == y->task.status &&
-				x->task.sense_len == y->task.sense_len &&
-				!memcmp(x->task.sense, y->task.sense, x->task.sense_len),
+		require(x->io.task.status == y->io.task.status &&
+				x->io.task.sense_len == y->io.task.sense_len &&
+				!memcmp(x->io.task.sense, y->io.task.sense, x->io.task.sense_len),
 			"another status the second time");
-		require(x->task.transfer_len == y->task.transfer_len && x->in_len == y->in_len,
+		require(x->io.task.transfer_len == y->io.task.transfer_len &&
+				x->io.in_len == y->io.in_len,
 			"another length the second time");
-		require(!memcmp(x->in, y->in, x->in_len), "other Data-In the second time");
+		require(!memcmp(x->io.in, y->io.in, x->io.in_len), "other Data-In the second time");
 	}
 	require(!memcmp(a->disk, b->disk, a->bs.limits.size), "another disk the second time");
 	require(!a->type || !memcmp(a->tuple_bytes, b->tuple_bytes, a->tuples.limits.size),
@@ -528,7 +385,7 @@ static void end(struct run *run)
 {
 	for (unsigned int i = 0; i < run->count; i++) {
 		free(run->commands[i].out);
-		free(run->commands[i].in);
+		free(run->commands[i].io.in);
 	}
 	lu_destroy(run->lu);
 	if (run->type)
@@ -539,19 +396,6 @@ static void end(struct run *run)
 	free(run);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	log_set_level((enum log_level)0);
-	for (unsigned int i = 0; i < sizeof(counting); i++)
-		counting[i] = (uint8_t)(i + 1);
-	require(!slab_create(128u << 20, &slab), "slab_create");
-	require(!reactor_create_virtual(slab, &reactor), "reactor_create_virtual");
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -560,6 +404,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
+	for (unsigned int i = 0; i < sizeof(counting); i++)
+		counting[i] = (uint8_t)(i + 1);
 	for (unsigned int i = 0; i < VARIANTS; i++) {
 		run[i] = calloc(1, sizeof(*run[i]));
 		require(run[i] != NULL, "out of memory");

@@ -10,20 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
 #include "core/memcheck.h"
-#include "core/slab.h"
 #include "tests/fuzz/copy.h"
 
-static struct slab *slab;
-static struct reactor *reactor;
 struct copy_life life;
 static struct scsi_target target, other;
 static struct nexus nexus, stranger;
 static bool fault;
-static struct bs_req *pending[PENDING];
-static unsigned int pending_count;
-static struct work pending_work;
+static struct disk_queue queue;
 
 static void put(uint8_t *at, unsigned int bytes, uint64_t v)
 {
@@ -40,153 +34,51 @@ static struct disk *disk_of(struct backstore *bs)
 	return container_of(bs, struct disk, bs);
 }
 
-static int disk_do(struct bs_req *req)
+static int disk_copy(const struct bs_req *req)
 {
 	uint8_t *p = disk_of(req->bs)->bytes + req->offset;
-	const uint8_t *from;
+	const uint8_t *from = disk_of(req->source)->bytes + req->source_offset;
 
+	if (!(life.world & CLONES))
+		return -EOPNOTSUPP;
+	require(req->source_offset <= DISK_SIZE && req->len <= DISK_SIZE - req->source_offset,
+		"a clone from beyond the disk");
+	require(p + req->len <= from || from + req->len <= p, "a clone of what overlaps");
+	memcpy(p, from, req->len);
+	return 0;
+}
+
+static int disk_do(struct bs_req *req)
+{
 	require(req->offset <= DISK_SIZE && req->len <= DISK_SIZE - req->offset, "beyond the disk");
 	if (fault) {
 		fault = false;
 		return req->offset & 512 ? -EIO : -ENOSPC;
 	}
 	switch (req->opcode) {
-	case BS_READ: memcpy(req->data, p, req->len); return 0;
-	case BS_WRITE: memcpy(p, req->data, req->len); return 0;
-	case BS_ZERO: memset(p, 0, req->len); return 0;
-	case BS_FLUSH: return 0;
-	case BS_COPY:
-		if (!(life.world & CLONES))
-			return -EOPNOTSUPP;
-		from = disk_of(req->source)->bytes + req->source_offset;
-		require(req->source_offset <= DISK_SIZE &&
-				req->len <= DISK_SIZE - req->source_offset,
-			"a clone from beyond the disk");
-		require(p + req->len <= from || from + req->len <= p, "a clone of what overlaps");
-		memcpy(p, from, req->len);
-		return 0;
-	default: return -EOPNOTSUPP;
+	case BS_COPY: return disk_copy(req);
+	case BS_UNMAP: return -EOPNOTSUPP;
+	default: return disk_execute(disk_of(req->bs)->bytes, req);
 	}
-}
-
-static void disk_answer(struct work *work)
-{
-	struct bs_req *due[PENDING];
-	unsigned int count = pending_count;
-
-	(void)work;
-	memcpy(due, pending, sizeof(due));
-	pending_count = 0;
-	for (unsigned int i = 0; i < count; i++)
-		bs_complete(due[i], disk_do(due[i]));
 }
 
 static bool disk_submit(struct backstore *bs, struct bs_req *req)
 {
 	(void)bs;
-	if (!(life.world & SLOW)) {
-		req->res = disk_do(req);
-		return true;
-	}
-	require(pending_count < PENDING, "too many requests");
-	pending[pending_count++] = req;
-	reactor_defer(reactor, &pending_work);
-	return false;
+	if (life.world & SLOW)
+		return disk_later(&queue, req);
+	req->res = disk_do(req);
+	return true;
 }
 
 static const struct bs_driver disk_driver = { .name = "fuzz", .submit = disk_submit };
 
-/* --- the port */
-
-static struct command *command_of(struct scsi_task *task)
-{
-	return container_of(task, struct command, task);
-}
-
-static void moved(struct work *work)
-{
-	struct command *c = container_of(work, struct command, work);
-
-	if (c->reads)
-		memcpy(c->in + c->move_offset, c->move_from, c->move_len);
-	else
-		memcpy(c->move_to, c->list + c->move_offset, c->move_len);
-	c->moving = false;
-	c->task.io_done(&c->task, true);
-}
-
-static void move(struct command *c, uint32_t offset, uint32_t len)
-{
-	require(!c->moving, "two transfers at a time");
-	require(offset <= c->edtl && len <= c->edtl - offset, "a transfer beyond the EDTL");
-	c->moving = true;
-	c->move_offset = offset;
-	c->move_len = len;
-	c->work.fn = moved;
-	reactor_defer(reactor, &c->work);
-}
-
-/* Slow worlds have the data come later; else all of it came with the command. */
-static void get_data(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
-{
-	struct command *c = command_of(task);
-
-	require(!c->ended && c->task.writes, "Data-Out of a command that has none");
-	c->reads = false;
-	c->move_to = data;
-	move(c, offset, len);
-}
-
-static void put_data(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
-		     bool last)
-{
-	struct command *c = command_of(task);
-
-	require(!c->ended && c->task.reads && offset == c->in_len, "Data-In out of order");
-	c->in_len += len;
-	c->reads = true;
-	c->move_from = data;
-	c->ended += last;
-	move(c, offset, len);
-}
-
-static void done(struct scsi_task *task)
-{
-	command_of(task)->ended++;
-}
-
-static void abort_tasks(struct scsi_task *task,
-			bool (*victim)(const void *arg, const struct nexus *nexus), const void *arg,
-			bool report)
-{
-	(void)victim;
-	(void)arg;
-	(void)report;
-	move(command_of(task), 0, 0);
-}
-
-static void abort_others(struct scsi_task *task)
-{
-	(void)task;
-}
-
-static const struct task_port_ops port = { .get_data = get_data,
-					   .put_data = put_data,
-					   .done = done,
-					   .abort_tasks = abort_tasks,
-					   .abort_others = abort_others };
-
 /* --- the world */
 
-static void turn(void)
-{
-	while (reactor_turn(reactor))
-		;
-}
-
+/* Slow worlds have the data come later; else all of it came with the command. */
 static void run_command(struct command *c)
 {
-	struct scsi_task *task = &c->task;
+	struct scsi_task *task = &c->io.task;
 
 	task->port = &port;
 	task->reactor = reactor;
@@ -194,20 +86,19 @@ static void run_command(struct command *c)
 	task->lun[1] = c->bits & UNIT_1 && !(c->bits & STRANGER);
 	task->attribute = 1;
 	task->cdb_len = CDB_MAX;
-	task->edtl = c->edtl;
 	if (c->list && !(life.world & SLOW)) {
-		task->first_buf = buf_get(reactor, c->edtl);
+		task->first_buf = buf_get(reactor, task->edtl);
 		require(task->first_buf != NULL, "memory has run out");
-		memcpy(task->first_buf->data, c->list, c->edtl);
-		task->first_len = c->edtl;
-		mem_poison(task->first_buf->data + c->edtl, task->first_buf->size - c->edtl);
+		memcpy(task->first_buf->data, c->list, task->edtl);
+		task->first_len = task->edtl;
+		mem_poison(task->first_buf->data + task->edtl, task->first_buf->size - task->edtl);
 	}
 	scsi_submit(task);
 	if (c->bits & ABORT)
 		scsi_abort(task);
 	turn();
 	fault = false;
-	require(c->ended == 1 && !c->moving, "a command has not ended once");
+	require(c->io.ended == 1 && !c->io.moving, "a command has not ended once");
 	if (task->first_buf) {
 		mem_unpoison(task->first_buf->data, task->first_buf->size);
 		buf_put(reactor, task->first_buf);
@@ -244,15 +135,11 @@ static void target_start(struct scsi_target *t, const char *name)
 	t->port_count = 1;
 }
 
-static void nexus_start(struct nexus *n, struct scsi_target *t, const char *name)
+static void initiator_start(struct nexus *n, struct scsi_target *t, const char *name)
 {
 	memset(n, 0, sizeof(*n));
-	n->target = t;
-	n->port = &t->ports[0];
 	snprintf(n->initiator_name, sizeof(n->initiator_name), "%s", name);
-	nexus_attach(n);
-	for (unsigned int i = 0; i < TARGET_LUNS; i++)
-		n->unit_attentions[i] = 0;
+	nexus_start(n, t, 0);
 }
 
 /* What INQUIRY shows of the unit. */
@@ -262,12 +149,12 @@ static void learn_designator(unsigned int i)
 	struct command c = { .bits = i == FOREIGN ? STRANGER
 				     : i	  ? UNIT_1
 						  : 0,
-			     .in = in,
-			     .edtl = sizeof(in) };
+			     .io.in = in,
+			     .io.task.edtl = sizeof(in) };
 	const uint8_t *d = in + 4;
 
-	memcpy(c.task.cdb, (const uint8_t[]){ CDB_INQUIRY, 1, VPD_IDENTIFICATION, 4, 0 }, 5);
-	c.task.reads = true;
+	memcpy(c.io.task.cdb, (const uint8_t[]){ CDB_INQUIRY, 1, VPD_IDENTIFICATION, 4, 0 }, 5);
+	c.io.task.reads = true;
 	run_command(&c);
 	while ((d[1] & 0x3f) != DESIGNATOR_NAA)
 		d += 4 + d[3];
@@ -283,8 +170,8 @@ static void start(void)
 	target.lun[0] = life.disks[0].lu;
 	target.lun[1] = life.disks[1].lu;
 	other.lun[0] = life.disks[FOREIGN].lu;
-	nexus_start(&nexus, &target, "iqn.2026-11.localhost:a");
-	nexus_start(&stranger, &other, "iqn.2026-11.localhost:b");
+	initiator_start(&nexus, &target, "iqn.2026-11.localhost:a");
+	initiator_start(&stranger, &other, "iqn.2026-11.localhost:b");
 	for (unsigned int i = 0; i < DISKS; i++)
 		learn_designator(i);
 	if (life.world & DENIED_WRITE)
@@ -293,7 +180,8 @@ static void start(void)
 		atomic_fetch_or(&nexus.denied[1], 1 << RSV_WRITE | 1 << RSV_READ);
 	life.token_count = 0;
 	memset(life.token, 0, sizeof(life.token));
-	pending_work.fn = disk_answer;
+	queue.max = PENDING;
+	queue.execute = disk_do;
 }
 
 static void end(void)
@@ -314,16 +202,16 @@ static void fetch_token(const struct command *made)
 {
 	uint8_t in[1024];
 	struct command c = { .bits = made->bits & (UNIT_1 | STRANGER),
-			     .in = in,
-			     .edtl = sizeof(in) };
+			     .io.in = in,
+			     .io.task.edtl = sizeof(in) };
 
-	c.task.cdb[0] = CDB_THIRD_PARTY_COPY_IN;
-	c.task.cdb[1] = SA_RECEIVE_ROD_TOKEN_INFORMATION;
-	memcpy(c.task.cdb + 2, made->task.cdb + TOKEN_LIST_ID_AT, 4);
-	put(c.task.cdb + COPY_LENGTH_AT, 4, sizeof(in));
-	c.task.reads = true;
+	c.io.task.cdb[0] = CDB_THIRD_PARTY_COPY_IN;
+	c.io.task.cdb[1] = SA_RECEIVE_ROD_TOKEN_INFORMATION;
+	memcpy(c.io.task.cdb + 2, made->io.task.cdb + TOKEN_LIST_ID_AT, 4);
+	put(c.io.task.cdb + COPY_LENGTH_AT, 4, sizeof(in));
+	c.io.task.reads = true;
 	run_command(&c);
-	require(c.task.status == SAM_GOOD && c.in_len == 38 + ROD_TOKEN_SIZE, "no token");
+	require(c.io.task.status == SAM_GOOD && c.io.in_len == 38 + ROD_TOKEN_SIZE, "no token");
 	memcpy(life.token, in + 38, sizeof(life.token));
 	life.token_disk = model_own_disk(made);
 	life.token_count = (unsigned int)number(made->list + 14, 2) / 16;
@@ -355,20 +243,6 @@ static void fix_up(struct command *c, enum kind kind)
 		memcpy(c->list + at + 4, life.disks[c->list[at + 8] % DISKS].designator, 24);
 }
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint32_t take(struct input *in, unsigned int bytes)
-{
-	uint32_t v = 0;
-
-	for (; bytes && in->left; bytes--, in->left--)
-		v = v << 8 | *in->at++;
-	return v;
-}
-
 static void take_list(struct command *c, struct input *in, enum kind kind)
 {
 	static const uint8_t actions[] = { SA_EXTENDED_COPY_LID1, SA_EXTENDED_COPY_LID4,
@@ -379,17 +253,18 @@ static void take_list(struct command *c, struct input *in, enum kind kind)
 		c->len = (uint32_t)in->left;
 	if (c->len > LIST_SIZE)
 		c->len = LIST_SIZE;
-	c->edtl = c->len;
+	c->io.task.edtl = c->len;
 	c->list = c->len ? malloc(c->len) : NULL;
+	c->io.out = c->list;
 	if (c->list)
 		memcpy(c->list, in->at, c->len);
 	in->at += c->len;
 	in->left -= c->len;
-	c->task.cdb[0] = CDB_THIRD_PARTY_COPY_OUT;
-	c->task.cdb[1] = actions[kind];
-	c->task.cdb[TOKEN_LIST_ID_AT + 3] = kind >= POPULATE;
-	put(c->task.cdb + COPY_LENGTH_AT, 4, c->len);
-	c->task.writes = c->len > 0;
+	c->io.task.cdb[0] = CDB_THIRD_PARTY_COPY_OUT;
+	c->io.task.cdb[1] = actions[kind];
+	c->io.task.cdb[TOKEN_LIST_ID_AT + 3] = kind >= POPULATE;
+	put(c->io.task.cdb + COPY_LENGTH_AT, 4, c->len);
+	c->io.task.writes = c->len > 0;
 	if (c->bits & FIX_UP)
 		fix_up(c, kind);
 }
@@ -408,7 +283,7 @@ static void copy_command(struct command *c, struct input *in, enum kind kind)
 		model_copy(c);
 	} else if (kind == WRITE_USING) {
 		model_write(c);
-	} else if (c->task.status == SAM_GOOD && c->len) {
+	} else if (c->io.task.status == SAM_GOOD && c->len) {
 		fetch_token(c);
 	}
 	model_check();
@@ -420,31 +295,21 @@ static void other_command(struct command *c, struct input *in, enum kind kind)
 {
 	uint8_t data[4096];
 
-	c->task.cdb[0] = kind == ASK ? CDB_THIRD_PARTY_COPY_IN : CDB_THIRD_PARTY_COPY_OUT;
+	c->io.task.cdb[0] = kind == ASK ? CDB_THIRD_PARTY_COPY_IN : CDB_THIRD_PARTY_COPY_OUT;
 	for (unsigned int i = 1; i < 16; i++)
-		c->task.cdb[i] = (uint8_t)take(in, 1);
+		c->io.task.cdb[i] = (uint8_t)take(in, 1);
 	if (kind == STOP) {
-		memset(c->task.cdb + 1, 0, 15);
-		c->task.cdb[1] = SA_COPY_OPERATION_ABORT;
-		c->task.cdb[5] = 1;
+		memset(c->io.task.cdb + 1, 0, 15);
+		c->io.task.cdb[1] = SA_COPY_OPERATION_ABORT;
+		c->io.task.cdb[5] = 1;
 	}
-	c->in = data;
-	c->edtl = kind == ASK ? sizeof(data) : 0;
-	c->task.reads = kind == ASK;
+	c->io.in = data;
+	c->io.task.edtl = kind == ASK ? sizeof(data) : 0;
+	c->io.task.reads = kind == ASK;
 	run_command(c);
-	require(c->in_len <= number(c->task.cdb + COPY_LENGTH_AT, 4), "more than was asked for");
+	require(c->io.in_len <= number(c->io.task.cdb + COPY_LENGTH_AT, 4),
+		"more than was asked for");
 	model_check();
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	log_set_level((enum log_level)0);
-	require(!slab_create(32u << 20, &slab), "slab_create");
-	require(!reactor_create_virtual(slab, &reactor), "reactor_create_virtual");
-	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

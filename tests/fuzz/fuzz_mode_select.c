@@ -6,14 +6,11 @@
  * be given back, and what was saved is there again in the next life.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backstore/driver.h"
-#include "core/log.h"
-#include "core/slab.h"
 #include "scsi/pages.h"
+#include "tests/fuzz/scsi_port.h"
 
 enum { COMMANDS_MAX = 16, SENSE_ALL = 512, DISK_BLOCKS = 64 };
 
@@ -34,47 +31,6 @@ enum command_bits { /* first byte of a command; the second is the length of its 
 		    COMMAND_SHORT = 0x20, /* one byte less comes than the CDB says */
 		    COMMAND_GIVE_BACK = 0x40, /* what MODE SENSE gives, with one byte changed */
 };
-
-static struct slab *slab;
-static struct reactor *reactor;
-
-static void require(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "broken: %s\n", what);
-	abort();
-}
-
-/* --- The input */
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint8_t take(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->at++;
-}
-
-/* A copy of exactly this size, or shorter at the end of the input. */
-static uint8_t *take_bytes(struct input *in, size_t *len)
-{
-	uint8_t *bytes;
-
-	if (*len > in->left)
-		*len = in->left;
-	bytes = malloc(*len ? *len : 1);
-	require(bytes != NULL, "out of memory");
-	memcpy(bytes, in->at, *len);
-	in->at += *len;
-	in->left -= *len;
-	return bytes;
-}
 
 /* --- The world */
 
@@ -178,11 +134,7 @@ static bool begin(struct life *life, uint8_t bits)
 	life->lu->protection = bits & UNIT_PROTECTION ? 1 : 0;
 	life->target.lun[0] = life->lu;
 	life->target.port_count = 1;
-	life->nexus.target = &life->target;
-	life->nexus.port = &life->target.ports[0];
-	nexus_attach(&life->nexus);
-	for (int i = 0; i < TARGET_LUNS; i++)
-		life->nexus.unit_attentions[i] = 0;
+	nexus_start(&life->nexus, &life->target, 0);
 	return true;
 }
 
@@ -193,79 +145,29 @@ static void end(struct life *life)
 	life->lu = NULL;
 }
 
-/* --- The port */
-
 struct command {
-	struct scsi_task task;
-	const uint8_t *out;
+	struct port_command io;
 	uint8_t in[SENSE_ALL];
-	uint32_t in_len;
-	struct work moved;
-	unsigned int ended;
-};
-
-static void moved(struct work *work)
-{
-	struct command *c = container_of(work, struct command, moved);
-
-	c->task.io_done(&c->task, true);
-}
-
-static void get_data(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
-{
-	struct command *c = container_of(task, struct command, task);
-
-	require(offset <= task->edtl && len <= task->edtl - offset, "a transfer beyond the EDTL");
-	memcpy(data, c->out + offset, len);
-	reactor_defer(reactor, &c->moved);
-}
-
-static void put_data(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
-		     bool last)
-{
-	struct command *c = container_of(task, struct command, task);
-
-	require(offset == 0 && len <= sizeof(c->in), "too much Data-In");
-	memcpy(c->in, data, len);
-	c->in_len = len;
-	c->ended += last;
-	reactor_defer(reactor, &c->moved);
-}
-
-static void done(struct scsi_task *task)
-{
-	container_of(task, struct command, task)->ended++;
-}
-
-/* QERR; there are no others. */
-static void abort_others(struct scsi_task *task)
-{
-	(void)task;
-}
-
-static const struct task_port_ops port = {
-	.get_data = get_data, .put_data = put_data, .done = done, .abort_others = abort_others
 };
 
 static void run(struct life *life, struct command *c, const uint8_t *cdb, size_t cdb_len,
 		const uint8_t *out, uint32_t edtl)
 {
 	memset(c, 0, sizeof(*c));
-	c->moved.fn = moved;
-	c->out = out;
-	c->task.port = &port;
-	c->task.nexus = &life->nexus;
-	c->task.reactor = reactor;
-	c->task.attribute = 1;
-	c->task.reads = !out;
-	c->task.writes = out != NULL;
-	c->task.edtl = edtl;
-	c->task.cdb_len = CDB_MAX;
-	memcpy(c->task.cdb, cdb, cdb_len);
-	scsi_submit(&c->task);
-	while (reactor_turn(reactor))
-		;
-	require(c->ended == 1, "a command that does not end once");
+	c->io.out = out;
+	c->io.in = c->in;
+	c->io.task.port = &port;
+	c->io.task.nexus = &life->nexus;
+	c->io.task.reactor = reactor;
+	c->io.task.attribute = 1;
+	c->io.task.reads = !out;
+	c->io.task.writes = out != NULL;
+	c->io.task.edtl = edtl;
+	c->io.task.cdb_len = CDB_MAX;
+	memcpy(c->io.task.cdb, cdb, cdb_len);
+	scsi_submit(&c->io.task);
+	turn();
+	require(c->io.ended == 1, "a command that does not end once");
 }
 
 /* --- The oracle */
@@ -277,7 +179,7 @@ static void sense_pages(struct life *life, uint8_t control, struct command *c)
 				  MODE_SUBPAGE_ALL, [7] = SENSE_ALL >> 8 };
 
 	run(life, c, cdb, sizeof(cdb), NULL, SENSE_ALL);
-	require(c->task.status == SAM_GOOD, "MODE SENSE does not end with GOOD");
+	require(c->io.task.status == SAM_GOOD, "MODE SENSE does not end with GOOD");
 }
 
 static void check_pages(struct life *life)
@@ -287,8 +189,9 @@ static void check_pages(struct life *life)
 	sense_pages(life, MODE_CURRENT, &now);
 	sense_pages(life, MODE_CHANGEABLE, &mask);
 	sense_pages(life, MODE_DEFAULT, &defaults);
-	require(now.in_len == mask.in_len && now.in_len == defaults.in_len, "lengths differ");
-	for (uint32_t i = 16; i < now.in_len; i++)
+	require(now.io.in_len == mask.io.in_len && now.io.in_len == defaults.io.in_len,
+		"lengths differ");
+	for (uint32_t i = 16; i < now.io.in_len; i++)
 		/* Heads are the same in all three, so a mask of ones in them is no harm. */
 		require(!((now.in[i] ^ defaults.in[i]) & ~mask.in[i]),
 			"what cannot be changed has changed");
@@ -313,8 +216,9 @@ static void check_select(struct life *life, uint8_t bits, const uint8_t *list, s
 	fits = !said || (len >= said && mode_list_parse(life->lu, list, (uint32_t)said,
 							bits & COMMAND_TEN, &expected, &error));
 	run(life, &c, cdb, bits & COMMAND_TEN ? 10 : 6, list, (uint32_t)len);
-	good = c.task.status == SAM_GOOD;
-	require(good || c.task.status == SAM_CHECK_CONDITION, "neither GOOD nor CHECK CONDITION");
+	good = c.io.task.status == SAM_GOOD;
+	require(good || c.io.task.status == SAM_CHECK_CONDITION,
+		"neither GOOD nor CHECK CONDITION");
 	mode_current(life->lu, &after);
 	require(!good || (fits && !memcmp(&after, &expected, sizeof(after))),
 		"GOOD without the change");
@@ -332,24 +236,24 @@ static void give_back(struct life *life, struct input *in)
 	struct command c, taken;
 
 	sense_pages(life, MODE_CURRENT, &c);
-	cdb[7] = (uint8_t)(c.in_len >> 8);
-	cdb[8] = (uint8_t)c.in_len;
-	exact = malloc(c.in_len);
+	cdb[7] = (uint8_t)(c.io.in_len >> 8);
+	cdb[8] = (uint8_t)c.io.in_len;
+	exact = malloc(c.io.in_len);
 	require(exact != NULL, "out of memory");
-	memcpy(exact, c.in, c.in_len);
-	run(life, &taken, cdb, sizeof(cdb), exact, c.in_len);
-	require(taken.task.status == SAM_GOOD, "its own pages are refused");
-	at = take(in);
-	value = take(in);
-	exact[at % c.in_len] ^= value;
-	check_select(life, COMMAND_TEN | COMMAND_FLUSH_FAILS, exact, c.in_len, c.in_len);
+	memcpy(exact, c.in, c.io.in_len);
+	run(life, &taken, cdb, sizeof(cdb), exact, c.io.in_len);
+	require(taken.io.task.status == SAM_GOOD, "its own pages are refused");
+	at = (uint8_t)take(in, 1);
+	value = (uint8_t)take(in, 1);
+	exact[at % c.io.in_len] ^= value;
+	check_select(life, COMMAND_TEN | COMMAND_FLUSH_FAILS, exact, c.io.in_len, c.io.in_len);
 	free(exact);
 }
 
 static void command(struct life *life, struct input *in)
 {
-	uint8_t bits = take(in);
-	size_t len = take(in);
+	uint8_t bits = (uint8_t)take(in, 1);
+	size_t len = take(in, 1);
 	uint8_t *list;
 
 	life->flush_fails = bits & COMMAND_FLUSH_FAILS;
@@ -386,28 +290,16 @@ static void next_life(struct life *life, uint8_t bits)
 	}
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	log_set_level((enum log_level)0);
-	require(!slab_create(16u << 20, &slab), "slab_create");
-	require(!reactor_create_virtual(slab, &reactor), "reactor_create_virtual");
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
 	struct life *life = calloc(1, sizeof(*life));
-	uint8_t bits = take(&in);
+	uint8_t bits = (uint8_t)take(&in, 1);
 
 	require(life != NULL, "out of memory");
 	if (bits & UNIT_RECORD) {
-		life->record_len = take(&in);
-		life->record_len = life->record_len << 8 | take(&in);
+		life->record_len = take(&in, 2);
 		life->record = (char *)take_bytes(&in, &life->record_len);
 		life->version = 1;
 	}

@@ -14,12 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backstore/driver.h"
-#include "core/log.h"
-#include "core/slab.h"
 #include "scsi/pr.h"
+#include "tests/fuzz/scsi_port.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum how { /* first byte of a command; bits 0 and 1: the nexus */
@@ -32,26 +29,14 @@ enum how { /* first byte of a command; bits 0 and 1: the nexus */
 };
 enum { NEXUSES = 4, COMMANDS_MAX = 32, DISK_SIZE = 1 << 16 };
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
 struct command {
-	struct scsi_task task;
-	struct work work;
-	uint8_t *out;
-	uint32_t out_len;
+	struct port_command io;
+	uint8_t *out; /* task.edtl bytes */
 	void *poisoned;
 	uint32_t poisoned_len;
-	bool fails, moving, fetched;
-	void *to;
-	unsigned int ended;
 };
 
 static struct {
-	struct slab *slab;
-	struct reactor *reactor;
 	struct backstore bs;
 	struct lu *lu;
 	struct scsi_target target;
@@ -64,23 +49,6 @@ static struct {
 	struct command commands[COMMANDS_MAX];
 	unsigned int count;
 } run;
-
-static void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_pr_out: %s\n", what);
-	abort();
-}
-
-static uint32_t take(struct input *in, unsigned int bytes)
-{
-	uint32_t v = 0;
-
-	for (; bytes && in->left; bytes--, in->left--)
-		v = v << 8 | *in->at++;
-	return v;
-}
 
 /* --- the store */
 
@@ -137,95 +105,49 @@ static const struct store_ops store_ops = { store_load, store_store, NULL };
 
 /* --- the port */
 
-static void moved(struct work *work)
+static struct command *command_of(struct scsi_task *task)
 {
-	struct command *c = container_of(work, struct command, work);
-	bool ok = !c->fails;
-
-	c->moving = false;
-	c->fails = false;
-	if (c->fetched && ok) {
-		/* Whoever reads behind the list is caught. */
-		memcpy(c->to, c->out, c->out_len);
-		c->poisoned = (uint8_t *)c->to + c->out_len;
-		c->poisoned_len = c->task.buf->size - c->out_len;
-		__asan_poison_memory_region(c->poisoned, c->poisoned_len);
-	} else if (c->fetched) {
-		task_sense(&c->task, 0x0b, 0x47, 0x05);
-	}
-	c->fetched = false;
-	c->task.io_done(&c->task, ok);
+	return container_of(task, struct command, io.task);
 }
 
-static void move(struct command *c)
+/* Whoever reads behind the list is caught. */
+static void get_list(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
 {
-	require(!c->moving && !c->ended, "two transfers at a time");
-	c->moving = true;
-	c->work.fn = moved;
-	reactor_defer(run.reactor, &c->work);
+	struct command *c = command_of(task);
+
+	require(offset == 0 && !c->poisoned, "the list is asked for again");
+	port_get_data(task, data, offset, len);
+	c->poisoned = (uint8_t *)data + len;
+	c->poisoned_len = task->buf->size - len;
+	__asan_poison_memory_region(c->poisoned, c->poisoned_len);
 }
 
-static void unpoison(struct command *c)
+static void list_done(struct scsi_task *task)
 {
+	struct command *c = command_of(task);
+
+	port_done(task);
 	if (c->poisoned)
 		__asan_unpoison_memory_region(c->poisoned, c->poisoned_len);
 	c->poisoned = NULL;
-}
-
-static void get_data(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
-{
-	struct command *c = container_of(task, struct command, task);
-
-	require(offset == 0 && len <= c->out_len, "more than the list is asked for");
-	c->out_len = len;
-	c->fetched = true;
-	c->to = data;
-	move(c);
-}
-
-static void put_data(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
-		     bool last)
-{
-	(void)task;
-	(void)data;
-	(void)offset;
-	(void)len;
-	(void)last;
-	require(false, "Data-In of PERSISTENT RESERVE OUT");
-}
-
-static void done(struct scsi_task *task)
-{
-	struct command *c = container_of(task, struct command, task);
-
-	require(!c->moving && !c->ended++, "ended twice");
-	unpoison(c);
 }
 
 static void abort_tasks(struct scsi_task *task,
 			bool (*victim)(const void *arg, const struct nexus *nexus), const void *arg,
 			bool report)
 {
-	struct command *c = container_of(task, struct command, task);
-
-	(void)report;
 	require(!victim(arg, task->nexus), "aborts its own");
 	for (unsigned int i = 0; i < run.count; i++) {
 		struct command *other = &run.commands[i];
 
-		if (!other->ended && victim(arg, other->task.nexus))
-			scsi_abort(&other->task);
+		if (!other->io.ended && victim(arg, other->io.task.nexus))
+			scsi_abort(&other->io.task);
 	}
-	c->fails = false;
-	move(c);
+	port_abort_tasks(task, victim, arg, report);
 }
 
-static void abort_others(struct scsi_task *task)
-{
-	(void)task;
-}
-
-static const struct task_port_ops port = { get_data, put_data, done, abort_tasks, abort_others };
+static const struct task_port_ops pr_port = { get_list, port_put_data, list_done, abort_tasks,
+					      port_abort_others };
 
 /* --- the oracle */
 
@@ -296,30 +218,25 @@ static void check_result(const struct command *c, const struct pr_state *before)
 		    s->generation == before->generation && s->persists == before->persists &&
 		    !memcmp(s->r, before->r, s->count * sizeof(s->r[0]));
 
-	require(c->task.aborted || c->task.status == SAM_GOOD ||
-			c->task.status == SAM_CHECK_CONDITION ||
-			c->task.status == SAM_RESERVATION_CONFLICT,
+	require(c->io.task.aborted || c->io.task.status == SAM_GOOD ||
+			c->io.task.status == SAM_CHECK_CONDITION ||
+			c->io.task.status == SAM_RESERVATION_CONFLICT,
 		"an odd status");
-	require(c->task.aborted || c->task.status == SAM_GOOD || same, "changed, and not GOOD");
+	require(c->io.task.aborted || c->io.task.status == SAM_GOOD || same,
+		"changed, and not GOOD");
 }
 
 /* --- a life */
-
-static void turn(void)
-{
-	while (reactor_turn(run.reactor))
-		;
-}
 
 static void stop(void)
 {
 	turn();
 	for (unsigned int i = 0; i < run.count; i++) {
-		require(run.commands[i].ended == 1, "a command without an end");
+		require(run.commands[i].io.ended == 1, "a command without an end");
 		free(run.commands[i].out);
 	}
 	run.count = 0;
-	require(slab_in_use(run.slab) == 0, "memory is left");
+	require(slab_in_use(slab) == 0, "memory is left");
 	for (unsigned int i = 0; i < NEXUSES; i++)
 		nexus_detach(&run.nexus[i]);
 	lu_destroy(run.lu);
@@ -341,13 +258,9 @@ static void start(void)
 		struct nexus *n = &run.nexus[i];
 
 		memset(n, 0, sizeof(*n));
-		n->target = &run.target;
-		n->port = &run.target.ports[i >> 1];
 		n->isid[5] = (uint8_t)(i & 1);
 		snprintf(n->initiator_name, sizeof(n->initiator_name), "%c", "ab"[i & 1]);
-		nexus_attach(n);
-		for (unsigned int lun = 0; lun < TARGET_LUNS; lun++)
-			n->unit_attentions[lun] = 0;
+		nexus_start(n, &run.target, i >> 1);
 	}
 }
 
@@ -362,13 +275,14 @@ static void read_command(struct command *c, struct input *in, uint8_t how)
 {
 	uint8_t action = (uint8_t)take(in, 1), type = (uint8_t)take(in, 1);
 	uint8_t flags = (uint8_t)take(in, 1), keys = (uint8_t)take(in, 1);
-	uint32_t more = take(in, 1), list;
+	uint32_t more = take(in, 1), len, list;
 
 	memset(c, 0, sizeof(*c));
 	if (more > in->left)
 		more = (uint32_t)in->left;
-	c->out_len = 24 + more;
-	c->out = calloc(1, c->out_len);
+	len = 24 + more;
+	c->out = calloc(1, len);
+	c->io.out = c->out;
 	c->out[7] = keys & 15;
 	c->out[15] = keys >> 4;
 	memcpy(c->out + 24, in->at, more);
@@ -384,17 +298,17 @@ static void read_command(struct command *c, struct input *in, uint8_t how)
 		if (more >= 4 && !(how & HOW_RAW))
 			put32(c->out + 24, more - 4);
 	}
-	list = how & HOW_LENGTH ? take(in, 4) : c->out_len;
-	c->task.cdb[0] = CDB_PERSISTENT_RESERVE_OUT;
-	c->task.cdb[1] = action;
-	c->task.cdb[2] = type;
-	put32(c->task.cdb + 5, list);
-	c->task.cdb_len = 10;
-	c->task.port = &port;
-	c->task.reactor = run.reactor;
-	c->task.nexus = &run.nexus[how & 3];
-	c->task.writes = true;
-	c->task.edtl = c->out_len;
+	list = how & HOW_LENGTH ? take(in, 4) : len;
+	c->io.task.cdb[0] = CDB_PERSISTENT_RESERVE_OUT;
+	c->io.task.cdb[1] = action;
+	c->io.task.cdb[2] = type;
+	put32(c->io.task.cdb + 5, list);
+	c->io.task.cdb_len = 10;
+	c->io.task.port = &pr_port;
+	c->io.task.reactor = reactor;
+	c->io.task.nexus = &run.nexus[how & 3];
+	c->io.task.writes = true;
+	c->io.task.edtl = len;
 }
 
 static void one(struct input *in)
@@ -417,37 +331,27 @@ static void one(struct input *in)
 	before = pr_state_copy(state_now(), 0);
 	require(before != NULL, "out of memory");
 	if (how & HOW_FAIL && how & HOW_ABORT)
-		c->fails = true;
+		c->io.fails = true;
 	else
 		run.store_fails = how & HOW_FAIL;
-	scsi_submit(&c->task);
-	if (how & HOW_ABORT && !(how & HOW_FAIL) && !c->ended)
-		scsi_abort(&c->task);
+	scsi_submit(&c->io.task);
+	if (how & HOW_ABORT && !(how & HOW_FAIL) && !c->io.ended)
+		scsi_abort(&c->io.task);
 	if (!alone && in->left && run.count < COMMANDS_MAX) {
 		struct command *second = &run.commands[run.count++];
 
 		read_command(second, in, how ^ 1);
-		scsi_submit(&second->task);
+		scsi_submit(&second->io.task);
 	}
 	turn();
 	run.store_fails = false;
-	require(c->ended == 1, "a command without an end");
+	require(c->io.ended == 1, "a command without an end");
 	check_state(state_now());
 	check_store(state_now());
 	check_denied(state_now());
 	if (alone)
 		check_result(c, before);
 	free(before);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	log_set_level((enum log_level)0);
-	require(!slab_create(16u << 20, &run.slab), "slab_create");
-	require(!reactor_create_virtual(run.slab, &run.reactor), "reactor_create_virtual");
-	return 0;
 }
 
 static bool no_submit(struct backstore *bs, struct bs_req *req)

@@ -5,15 +5,11 @@
  * touched it; a unit whose SANITIZE has begun serves nothing until it is through.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backstore/driver.h"
-#include "core/log.h"
-#include "core/slab.h"
-#include "scsi/scsi.h"
 #include "store.h"
+#include "tests/fuzz/scsi_port.h"
 
 enum { COMMANDS_MAX = 12, DISK_BLOCKS = 20 };
 
@@ -34,55 +30,12 @@ enum command_bits {
 	COMMAND_TURNS = 0xe0,
 };
 
-static struct slab *slab;
-static struct reactor *reactor;
-
-static void require(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "broken: %s\n", what);
-	abort();
-}
-
-/* --- The input */
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static unsigned int take(struct input *in, unsigned int bytes)
-{
-	unsigned int v = 0;
-
-	for (; bytes && in->left; bytes--, in->left--)
-		v = v << 8 | *in->at++;
-	return v;
-}
-
-/* A copy of exactly this size, or shorter at the end of the input. */
-static uint8_t *take_bytes(struct input *in, size_t *len)
-{
-	uint8_t *bytes;
-
-	if (*len > in->left)
-		*len = in->left;
-	bytes = malloc(*len ? *len : 1);
-	require(bytes != NULL, "out of memory");
-	memcpy(bytes, in->at, *len);
-	in->at += *len;
-	in->left -= *len;
-	return bytes;
-}
-
 /* --- The world */
 
 struct life {
 	struct backstore bs;
 	uint8_t *disk;
-	struct bs_req *request;
-	struct work answer;
+	struct disk_queue queue; /* a job has one request at a time */
 	bool disk_fails;
 	struct store store;
 	uint8_t bits;
@@ -97,35 +50,21 @@ struct life {
 	struct nexus nexus;
 };
 
-static void disk_answer(struct work *work)
+static int disk_do(struct bs_req *req)
 {
-	struct life *life = container_of(work, struct life, answer);
-	struct bs_req *req = life->request;
-	uint8_t *p = life->disk + req->offset;
-	int res = 0;
+	struct life *life = container_of(req->bs, struct life, bs);
 
-	life->request = NULL;
-	switch (req->opcode) {
-	case BS_WRITE: memcpy(p, req->data, req->len); break;
-	case BS_ERASE: memset(p, 0xee, req->len); break;
-	case BS_UNMAP:
-	case BS_ZERO: memset(p, 0, req->len); break;
-	case BS_FLUSH: break;
-	default: require(false, "a request that nobody has asked for");
-	}
-	if (life->disk_fails)
-		res = -EIO;
-	bs_complete(req, res);
+	require(req->opcode != BS_READ, "a request that nobody has asked for");
+	if (req->opcode == BS_ERASE)
+		memset(life->disk + req->offset, 0xee, req->len);
+	else
+		require(!disk_execute(life->disk, req), "a request that nobody has asked for");
+	return life->disk_fails ? -EIO : 0;
 }
 
 static bool disk_submit(struct backstore *bs, struct bs_req *req)
 {
-	struct life *life = container_of(bs, struct life, bs);
-
-	require(!life->request, "two requests of one job");
-	life->request = req;
-	reactor_defer(reactor, &life->answer);
-	return false;
+	return disk_later(&container_of(bs, struct life, bs)->queue, req);
 }
 
 static const struct bs_driver disk_driver = { .name = "fuzz", .submit = disk_submit };
@@ -199,12 +138,6 @@ static void compare_and_store(struct store *store, struct store_req *req)
 
 static const struct store_ops store_ops = { .load = load, .compare_and_store = compare_and_store };
 
-static void turn(void)
-{
-	while (reactor_turn(reactor))
-		;
-}
-
 /* False: the record is refused. */
 static bool begin(struct life *life)
 {
@@ -221,11 +154,7 @@ static bool begin(struct life *life)
 	}
 	life->target.lun[0] = life->lu;
 	life->target.port_count = 1;
-	life->nexus.target = &life->target;
-	life->nexus.port = &life->target.ports[0];
-	nexus_attach(&life->nexus);
-	for (int i = 0; i < TARGET_LUNS; i++)
-		life->nexus.unit_attentions[i] = 0;
+	nexus_start(&life->nexus, &life->target, 0);
 	return true;
 }
 
@@ -236,43 +165,10 @@ static void end(struct life *life)
 	life->lu = NULL;
 }
 
-/* --- The port */
-
-struct command {
-	struct scsi_task task;
-	const uint8_t *out;
-	struct work moved;
-	unsigned int ended;
-};
-
-static void moved(struct work *work)
-{
-	struct command *c = container_of(work, struct command, moved);
-
-	c->task.io_done(&c->task, true);
-}
-
-static void get_data(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
-{
-	struct command *c = container_of(task, struct command, task);
-
-	require(offset <= task->edtl && len <= task->edtl - offset, "a transfer beyond the EDTL");
-	memcpy(data, c->out + offset, len);
-	reactor_defer(reactor, &c->moved);
-}
-
-static void done(struct scsi_task *task)
-{
-	container_of(task, struct command, task)->ended++;
-}
-
-static const struct task_port_ops port = { .get_data = get_data, .done = done };
-
-static void submit(struct life *life, struct command *c, const uint8_t *cdb, size_t cdb_len,
+static void submit(struct life *life, struct port_command *c, const uint8_t *cdb, size_t cdb_len,
 		   const uint8_t *out, uint32_t edtl)
 {
 	memset(c, 0, sizeof(*c));
-	c->moved.fn = moved;
 	c->out = out;
 	c->task.port = &port;
 	c->task.nexus = &life->nexus;
@@ -288,7 +184,7 @@ static void submit(struct life *life, struct command *c, const uint8_t *cdb, siz
 static bool is_ready(struct life *life)
 {
 	static const uint8_t test_unit_ready[6] = { CDB_TEST_UNIT_READY };
-	struct command c;
+	struct port_command c;
 
 	life->nexus.unit_attentions[0] = 0;
 	submit(life, &c, test_unit_ready, sizeof(test_unit_ready), NULL, 0);
@@ -372,7 +268,7 @@ static void run_command(struct life *life, struct input *in, uint8_t *before)
 	bool stopped = false;
 	const uint8_t *pattern;
 	uint32_t pattern_len;
-	struct command c;
+	struct port_command c;
 	uint8_t *list;
 
 	cdb[0] = bits & COMMAND_FORMAT ? CDB_FORMAT_UNIT : CDB_SANITIZE;
@@ -409,17 +305,6 @@ static void run_command(struct life *life, struct input *in, uint8_t *before)
 	free(list);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	log_set_level((enum log_level)0);
-	require(!slab_create(4u << 20, &slab), "slab_create");
-	require(!reactor_create_virtual(slab, &reactor), "reactor_create_virtual");
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -434,7 +319,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	life.bs.limits.physical_block_size = 4096;
 	life.bs.limits.volatile_cache = life.bs.limits.can_unmap = true;
 	life.bs.limits.can_erase = life.bits & UNIT_ERASES;
-	life.answer.fn = disk_answer;
+	life.queue.max = 1;
+	life.queue.execute = disk_do;
 	life.store.ops = &store_ops;
 	life.disk = malloc(life.bs.limits.size);
 	before = malloc(life.bs.limits.size);

@@ -7,14 +7,10 @@
  *
  * Input: bits, blocks of the disk, PARAMETER LIST LENGTH (2), EDTL (2), immediate bytes (2), the list.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backstore/driver.h"
-#include "core/log.h"
-#include "core/slab.h"
-#include "scsi/scsi.h"
+#include "tests/fuzz/scsi_port.h"
 
 enum { BLOCK = 512, HEADER = 8, DESCRIPTOR = 16, INPUT_HEAD = 8 };
 enum bits { SLOW = 0x01, IMMEDIATE = 0x02, NO_CACHE = 0x04, HUGE = 0x08, NO_DATA = 0x10 };
@@ -24,50 +20,20 @@ static struct {
 	uint8_t *bytes, *expected;
 	uint64_t blocks;
 	bool slow;
-	struct bs_req *pending;
-	struct work answer;
+	struct disk_queue queue;
 	unsigned int unmaps, flushes;
 	uint64_t unmapped; /* blocks */
 } disk;
 
-static struct {
-	struct scsi_task task;
-	uint8_t *out;
-	struct work work;
-	uint8_t *to;
-	uint32_t offset, len;
-	unsigned int ended;
-	const uint8_t *first;
-} command;
-
-static struct slab *slab;
-static struct reactor *reactor;
-
-static void require(bool condition, const char *what)
-{
-	if (condition)
-		return;
-	fprintf(stderr, "fuzz_unmap: %s\n", what);
-	abort();
-}
-
-static uint64_t number(const uint8_t *at, unsigned int bytes)
-{
-	uint64_t v = 0;
-
-	while (bytes--)
-		v = v << 8 | *at++;
-	return v;
-}
+static struct port_command command;
 
 /* --- the disk */
 
-static void disk_do(struct bs_req *req)
+static int disk_do(struct bs_req *req)
 {
-	req->res = 0;
 	if (req->opcode == BS_FLUSH) {
 		disk.flushes++;
-		return;
+		return 0;
 	}
 	require(req->opcode == BS_UNMAP, "UNMAP does something else");
 	require(req->len > 0, "UNMAP of nothing reaches the disk");
@@ -75,78 +41,19 @@ static void disk_do(struct bs_req *req)
 		"a request beyond the disk");
 	disk.unmaps++;
 	disk.unmapped += req->len / BLOCK;
-	if (disk.bytes)
-		memset(disk.bytes + req->offset, 0, req->len);
-}
-
-static void disk_answer(struct work *work)
-{
-	struct bs_req *req = disk.pending;
-
-	(void)work;
-	disk.pending = NULL;
-	disk_do(req);
-	bs_complete(req, 0);
+	return disk.bytes ? disk_execute(disk.bytes, req) : 0;
 }
 
 static bool disk_submit(struct backstore *bs, struct bs_req *req)
 {
 	(void)bs;
-	if (!disk.slow) {
-		disk_do(req);
-		return true;
-	}
-	require(!disk.pending, "two requests at a time");
-	disk.pending = req;
-	reactor_defer(reactor, &disk.answer);
-	return false;
+	if (disk.slow)
+		return disk_later(&disk.queue, req);
+	req->res = disk_do(req);
+	return true;
 }
 
 static const struct bs_driver disk_driver = { .name = "fuzz", .submit = disk_submit };
-
-/* --- the port */
-
-static void moved(struct work *work)
-{
-	(void)work;
-	memcpy(command.to, command.out + command.offset, command.len);
-	command.task.io_done(&command.task, true);
-}
-
-static void get_data(struct scsi_task *task, void *data, uint32_t offset, uint32_t len)
-{
-	uint32_t there = 0;
-
-	require(offset <= task->edtl && len <= task->edtl - offset, "a transfer beyond the EDTL");
-	if (offset == 0 && data == command.first)
-		there = task->first_len < len ? task->first_len : len;
-	command.to = (uint8_t *)data + there;
-	command.offset = offset + there;
-	command.len = len - there;
-	command.work.fn = moved;
-	reactor_defer(reactor, &command.work);
-}
-
-static void put_data(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
-		     bool last)
-{
-	(void)task;
-	(void)data;
-	(void)offset;
-	(void)len;
-	(void)last;
-	require(false, "UNMAP has no Data-In");
-}
-
-static void done(struct scsi_task *task)
-{
-	(void)task;
-	command.ended++;
-}
-
-static const struct task_port_ops port = { .get_data = get_data,
-					   .put_data = put_data,
-					   .done = done };
 
 /* --- what SBC says */
 
@@ -220,7 +127,8 @@ static void disk_create(uint8_t bits, uint8_t blocks)
 	memset(&disk, 0, sizeof(disk));
 	disk.blocks = bits & HUGE ? 1ull << 40 : 1u + blocks;
 	disk.slow = bits & SLOW;
-	disk.answer.fn = disk_answer;
+	disk.queue.max = 1;
+	disk.queue.execute = disk_do;
 	disk.bs.driver = &disk_driver;
 	disk.bs.limits = (struct bs_limits){ .size = disk.blocks * BLOCK,
 					     .block_size = BLOCK,
@@ -243,14 +151,16 @@ static void run(struct nexus *nexus, const uint8_t *data, size_t size)
 	uint8_t bits = data[0];
 	struct verdict v;
 	size_t n = size - INPUT_HEAD < edtl ? size - INPUT_HEAD : edtl;
+	uint8_t *out;
 
 	if (bits & NO_DATA)
 		edtl = 0;
 	memset(&command, 0, sizeof(command));
-	command.out = malloc(edtl ? edtl : 1);
-	require(command.out != NULL, "out of memory");
-	memset(command.out, 0, edtl ? edtl : 1);
-	memcpy(command.out, data + INPUT_HEAD, n < edtl ? n : edtl);
+	out = malloc(edtl ? edtl : 1);
+	require(out != NULL, "out of memory");
+	memset(out, 0, edtl ? edtl : 1);
+	memcpy(out, data + INPUT_HEAD, n < edtl ? n : edtl);
+	command.out = out;
 	task->port = &port;
 	task->reactor = reactor;
 	task->nexus = nexus;
@@ -265,27 +175,16 @@ static void run(struct nexus *nexus, const uint8_t *data, size_t size)
 		require(task->first_buf != NULL, "memory has run out");
 		memcpy(task->first_buf->data, command.out, task->first_len);
 		command.first = task->first_buf->data;
+		command.at_once = task->first_len;
 	}
 	v = judge((uint32_t)number(data + 2, 2), edtl);
 	scsi_submit(task);
-	while (reactor_turn(reactor))
-		;
+	turn();
 	check(&v, bits & NO_CACHE);
 	if (task->first_buf)
 		buf_put(reactor, task->first_buf);
-	free(command.out);
+	free(out);
 	require(slab_in_use(slab) == 0, "memory is left");
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	log_set_level((enum log_level)0);
-	require(!slab_create(16u << 20, &slab), "slab_create");
-	require(!reactor_create_virtual(slab, &reactor), "reactor_create_virtual");
-	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -307,11 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&nexus, 0, sizeof(nexus));
 	target.port_count = 1;
 	target.lun[0] = lu;
-	nexus.target = &target;
-	nexus.port = &target.ports[0];
-	nexus_attach(&nexus);
-	for (unsigned int i = 0; i < TARGET_LUNS; i++)
-		nexus.unit_attentions[i] = 0;
+	nexus_start(&nexus, &target, 0);
 	run(&nexus, data, size);
 	nexus_detach(&nexus);
 	lu_destroy(lu);
