@@ -26,8 +26,9 @@ exec 3>"$TMPDIR/log.fifo"
 
 # --- devices ---------------------------------------------------------------------------------
 
+# Left to itself the module makes a dummy0, unless some package's modprobe.d says otherwise.
 rdma_modules() {
-	modprobe -a dummy rdma_rxe rdma_ucm ib_iser
+	modprobe dummy numdummies=0 && modprobe -a rdma_rxe rdma_ucm ib_iser
 }
 
 # netdev_up N: dummyN with its address and room for 4 KiB of RDMA payload in a packet

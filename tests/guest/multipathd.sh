@@ -115,7 +115,7 @@ check "the second, too" group_state "$over_first" 2 active/optimized
 check "the first path has the priority of an optimized one" until_true 20 \
 	priority "$over_first" 50
 check "sg_stpg makes the second group non-optimized" sg_stpg --tp=2 --state=1 "$over_first"
-check "the target says so" group_state "$over_second" 2 active/non-optimized
+check "the target says so" group_state "$over_second" 2 "active/non optimized"
 check "multipathd gives it a lower priority" until_true 20 priority "$over_second" 10
 
 fio_stop=$TMPDIR/enough
