@@ -119,6 +119,10 @@ enum {
 	TMF_TARGET_WARM_RESET = 6,
 	TMF_TARGET_COLD_RESET = 7,
 	TMF_TASK_REASSIGN = 8,
+	TMF_QUERY_TASK = 9, /* from here on RFC 7144 4.1: iSCSIProtocolLevel 2 */
+	TMF_QUERY_TASK_SET = 10,
+	TMF_I_T_NEXUS_RESET = 11,
+	TMF_QUERY_ASYNC_EVENT = 12,
 };
 enum {
 	TMF_RSP_COMPLETE = 0,
@@ -128,6 +132,7 @@ enum {
 	TMF_RSP_NO_REASSIGN = 4,
 	TMF_RSP_NOT_SUPPORTED = 5,
 	TMF_RSP_NOT_AUTHORIZED = 6,
+	TMF_RSP_SUCCEEDED = 7, /* RFC 7144 */
 	TMF_RSP_REJECTED = 255,
 };
 
@@ -405,6 +410,8 @@ struct bhs_logout_response {
 static_assert(sizeof(struct bhs_logout_response) == BHS_LEN, "Logout Response");
 
 /* SNACK Request, 11.16. */
+enum { SNACK_DATA = 0, SNACK_STATUS = 1, SNACK_DATA_ACK = 2, SNACK_R_DATA = 3 };
+
 struct bhs_snack {
 	uint8_t opcode;
 	uint8_t type; /* 0x80 | type */

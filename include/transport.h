@@ -44,6 +44,9 @@ struct conn_params {
 	bool tagged_from_start; /* TaggedBufferForSolicitedDataOnly=No was declared */
 	uint32_t max_unexpected; /* MaxOutstandingUnexpectedPDUs; 0: no limit, nothing to declare */
 	uint32_t max_ahs; /* MaxAHSLength, bytes; 0: no limit, nothing to declare */
+	/* RFC 7143 7.1 and 13.2. In an offer: the most that session and transport can do. */
+	uint8_t error_recovery_level;
+	uint32_t max_connections; /* of one session */
 	/* Result only: how many requests the initiator may have on the way that we have not answered,
 	 * the window of MaxCmdSN. Immediate requests and answers to our NOP-Ins come on top. */
 	uint32_t command_window;
@@ -116,6 +119,12 @@ struct transfer {
 	bool unsolicited; /* get: no R2T; Data-Out with TTT 0xffffffff for this ITT lands here. It
 	                   * ends with the F bit; received says how much came. */
 	uint32_t sn; /* in/out: put: next DataSN; get: next R2TSN of the command; unsolicited: 0 */
+	/* put, error recovery level 1 and up. ack: the last Data-In asks for a DataACK (A bit) with
+	 * the TTT of the template. part: a SNACK is answered: the same PDUs as the first time, but
+	 * only those with DataSN in [from, to) leave; sn ends as if all had. */
+	bool ack;
+	bool part;
+	uint32_t from, to;
 	/* result */
 	uint32_t received; /* get: bytes that landed, contiguous from offset; put: transport's */
 	enum transfer_result result;

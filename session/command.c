@@ -73,7 +73,7 @@ static void command_free(struct command *c)
 
 static bool can_send(const struct command *c)
 {
-	const struct iconn *ic = c->session->ic;
+	const struct iconn *ic = c->ic;
 
 	return ic && ic->state == CONN_LOGGED_IN && !c->task.aborted;
 }
@@ -104,7 +104,7 @@ static void respond(struct command *c)
 {
 	struct scsi_task *task = &c->task;
 	struct bhs_scsi_response *h = &c->response.h.scsi_response;
-	struct iconn *ic = c->session->ic;
+	struct iconn *ic = c->ic;
 	uint32_t count;
 
 	c->answered = true;
@@ -144,7 +144,7 @@ static void respond_aborted(struct command *c)
 
 static void finish(struct command *c)
 {
-	const struct iconn *ic = c->session->ic;
+	const struct iconn *ic = c->ic;
 
 	if (can_send(c))
 		respond(c);
@@ -185,8 +185,8 @@ static void port_get_data(struct scsi_task *task, void *data, uint32_t offset, u
 		if (data != c->first_data + offset) {
 			memcpy(data, c->first_data + offset, here);
 			stat_add(&task->reactor->stats.bytes_copied, here);
-			if (c->session->ic)
-				stat_add(&c->session->ic->conn->bytes_copied, here);
+			if (c->ic)
+				stat_add(&c->ic->conn->bytes_copied, here);
 		}
 	}
 	if (here == len || !can_send(c)) {
@@ -198,7 +198,7 @@ static void port_get_data(struct scsi_task *task, void *data, uint32_t offset, u
 	t->h.r2t.opcode = OP_R2T;
 	t->h.r2t.flags = PDU_FINAL;
 	t->h.r2t.itt = be32_of(c->itt);
-	t->h.r2t.statsn = be32_of(c->session->ic->statsn);
+	t->h.r2t.statsn = be32_of(c->ic->statsn);
 	fill_window(c->session, &t->h.r2t.expcmdsn, &t->h.r2t.maxcmdsn);
 	t->data = (uint8_t *)data + here;
 	t->offset = offset + here;
@@ -207,7 +207,7 @@ static void port_get_data(struct scsi_task *task, void *data, uint32_t offset, u
 	c->moving = true;
 	c->data_since = reactor_now(task->reactor);
 	stat_add(&c->session->stats.write_bytes, t->len);
-	conn_get_data(c->session->ic->conn, t);
+	conn_get_data(c->ic->conn, t);
 }
 
 static void port_put_data(struct scsi_task *task, const void *data, uint32_t offset, uint32_t len,
@@ -234,7 +234,7 @@ static void port_put_data(struct scsi_task *task, const void *data, uint32_t off
 		session_leave_window(c);
 		h->flags = DATA_IN_STATUS | residual(task, &count);
 		h->status = task->status;
-		h->statsn = be32_of(c->session->ic->statsn++);
+		h->statsn = be32_of(c->ic->statsn++);
 		h->residual = be32_of(count);
 	}
 	fill_window(c->session, &h->expcmdsn, &h->maxcmdsn);
@@ -246,7 +246,7 @@ static void port_put_data(struct scsi_task *task, const void *data, uint32_t off
 	t->unsolicited = false;
 	c->moving = true;
 	stat_add(&c->session->stats.read_bytes, len);
-	conn_put_data(c->session->ic->conn, t);
+	conn_put_data(c->ic->conn, t);
 }
 
 static const struct task_port_ops port_ops = {
@@ -308,7 +308,7 @@ void command_transfer_done(struct transfer *t)
 
 	c->moving = false;
 	if (c->data_since)
-		c->session->ic->last_data = reactor_now(c->task.reactor);
+		c->ic->last_data = reactor_now(c->task.reactor);
 	c->data_since = 0;
 	if (t->unsolicited) {
 		unsolicited_done(c, t);
@@ -347,7 +347,7 @@ void command_abort(struct command *c, bool report)
 	stat_add(&c->session->stats.aborts, 1);
 	if (c->receiving) {
 		c->task.aborted = true;
-		conn_cancel_data(c->session->ic->conn, &c->xfer);
+		conn_cancel_data(c->ic->conn, &c->xfer);
 		return;
 	}
 	if (!c->submitted) {
@@ -357,8 +357,8 @@ void command_abort(struct command *c, bool report)
 		finish(c);
 		return;
 	}
-	if (c->moving && c->data_since && c->session->ic)
-		conn_cancel_data(c->session->ic->conn, &c->xfer);
+	if (c->moving && c->data_since && c->ic)
+		conn_cancel_data(c->ic->conn, &c->xfer);
 	if (c->job)
 		abort_job_give_up(c);
 	scsi_abort(&c->task);
@@ -486,8 +486,9 @@ static uint8_t check_command(const struct session *s, const struct pdu *pdu)
 	return 0;
 }
 
-static struct command *command_new(struct session *s, struct pdu *pdu)
+static struct command *command_new(struct iconn *ic, struct pdu *pdu)
 {
+	struct session *s = ic->session;
 	const struct bhs_scsi_command *req = &pdu->h.scsi_command;
 	struct command *c = pool_get(&s->rs->commands);
 
@@ -504,8 +505,9 @@ static struct command *command_new(struct session *s, struct pdu *pdu)
 	c->task.reads = req->flags & CMD_READ;
 	c->task.writes = req->flags & CMD_WRITE;
 	c->task.edtl = be32_get(req->edtl);
-	c->task.stable_source = s->ic->conn->stable_source;
+	c->task.stable_source = ic->conn->stable_source;
 	c->session = s;
+	c->ic = ic;
 	c->itt = be32_get(req->itt);
 	c->cmdsn = be32_get(req->cmdsn);
 	c->immediate = pdu_immediate(&pdu->h.bhs);
@@ -538,7 +540,7 @@ static bool command_ahs(struct iconn *ic, struct command *c, const struct pdu *p
 /* Until its turn. False: it is ignored or rejected. */
 static bool hold(struct iconn *ic, struct command *c, const struct pdu *pdu)
 {
-	enum hold_result result = session_hold(c->session, c->cmdsn, c, NULL);
+	enum hold_result result = session_hold(c->session, c->cmdsn, c, NULL, NULL);
 
 	if (result == HELD_NO_MEMORY)
 		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
@@ -563,7 +565,7 @@ void command_received(struct iconn *ic, struct pdu *pdu)
 		send_reject(ic, &pdu->h, reason);
 		return;
 	}
-	c = command_new(s, pdu);
+	c = command_new(ic, pdu);
 	if (!c) {
 		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
 		return;

@@ -105,6 +105,7 @@ static void accepted(void *ctx, struct conn *conn)
 	ic->timer.fn = login_deadline;
 	ic->reinstate_work.fn = iconn_reinstated;
 	list_init(&ic->reinstate_node);
+	list_init(&ic->session_node);
 	list_add_tail(&rs->connections, &ic->node);
 	traffic_opened(rs, conn);
 	list_add_tail(&rs->unauthenticated, &ic->login_node);
@@ -211,7 +212,7 @@ static void request_received(struct iconn *ic, struct pdu *pdu)
 		switch (session_cmdsn(s, cmdsn)) {
 		case CMDSN_IGNORE: return;
 		case CMDSN_HOLD:
-			if (session_hold(s, cmdsn, NULL, pdu) == HELD_NO_MEMORY)
+			if (session_hold(s, cmdsn, NULL, ic, pdu) == HELD_NO_MEMORY)
 				send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
 			return;
 		case CMDSN_NOW: /* done at once: the window moves as a whole */
@@ -354,7 +355,7 @@ static void closed(struct conn *conn)
 	text_exchange_free(ic->text);
 	text_env_free(ic->text_env);
 	if (ic->session)
-		session_lost_connection(ic->session);
+		session_lost_connection(ic->session, ic);
 	s->connections--;
 	pthread_mutex_lock(&s->lock);
 	if (ic->reinstate_waiting) {

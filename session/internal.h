@@ -110,6 +110,7 @@ enum iconn_state {
 struct iconn {
 	struct list node; /* reactor_state.connections */
 	struct list login_node; /* reactor_state.unauthenticated while not logged in */
+	struct list session_node; /* session.conns, from CONN_LOGGED_IN to closed() */
 	struct conn *conn;
 	struct reactor_state *rs;
 	enum iconn_state state;
@@ -145,7 +146,7 @@ struct session {
 	struct list reinstate_waiters; /* iconn.reinstate_node, under server->lock */
 	struct server *server;
 	struct reactor_state *rs;
-	struct iconn *ic; /* the connection; NULL while dying */
+	struct list conns; /* iconn.session_node: its connections, oldest first */
 	struct login_result who;
 	uint16_t tsih;
 	struct nexus nexus; /* attached iff who.type is SESSION_NORMAL */
@@ -160,9 +161,10 @@ struct session {
 	struct command *by_itt[ITT_BUCKETS];
 	struct list commands; /* command.node: all that exist, oldest first */
 	uint32_t command_count;
+	struct list tmfs; /* struct tmf: functions under way */
 	uint32_t tmf_count; /* TMFs and abort_jobs that will come back to us */
 
-	bool dying; /* ic is gone or going: no new work */
+	bool dying; /* the last connection is gone: no new work */
 	bool kill_posted, kill_ran; /* under server->lock */
 	struct work kill_work;
 	bool freeing;
@@ -175,7 +177,8 @@ struct held {
 	struct list node;
 	uint32_t cmdsn;
 	struct command *command; /* a SCSI command, or */
-	struct pdu pdu; /* another request, data in buf; or */
+	struct iconn *ic; /* where another request came in, NULL: it is gone; */
+	struct pdu pdu; /* that request, data in buf; or */
 	struct buf *buf;
 	bool skip; /* nothing: ABORT TASK named this CmdSN before it came */
 };
@@ -186,6 +189,7 @@ struct command {
 	/* first cache lines: what each I/O touches */
 	struct scsi_task task;
 	struct session *session;
+	struct iconn *ic; /* its allegiance (RFC 7143 4.2.5); NULL: that connection is gone */
 	struct command *itt_next;
 	struct list node; /* session.commands */
 	uint32_t itt, cmdsn;
@@ -244,7 +248,12 @@ struct reactor_state *reactor_state_of(struct server *server, const struct react
 bool address_is_wildcard(const struct sockaddr_storage *ss);
 /* The portal group where the connection came in; 1 when it came by no portal. */
 uint16_t server_tag_of(const struct server *server, const struct conn *conn);
+
+/* stop.c */
 void reactor_drain_check(struct reactor_state *rs);
+/* Run as reactor_state.drain_work and drain_timer. */
+void drain_begin(struct work *work);
+void drain_tick(struct timer *t);
 
 /* statistics.c */
 /* Every connection is announced when it comes, and its traffic kept when it goes. */
@@ -270,7 +279,11 @@ const struct login_env *text_env_get(const struct text_env *env);
 
 /* session.c */
 struct session *session_new(struct iconn *ic, const struct login_result *who);
-void session_lost_connection(struct session *s);
+/* ic has joined s; it is gone, and everything of it has come back. */
+void session_add_connection(struct session *s, struct iconn *ic);
+void session_lost_connection(struct session *s, struct iconn *ic);
+/* A connection that takes PDUs of ours, NULL: there is none. */
+struct iconn *session_any_connection(const struct session *s);
 void session_check_dead(struct session *s);
 void session_kill(struct work *work);
 enum cmdsn_verdict { CMDSN_NOW, CMDSN_HOLD, CMDSN_IGNORE };
@@ -278,7 +291,7 @@ enum cmdsn_verdict { CMDSN_NOW, CMDSN_HOLD, CMDSN_IGNORE };
 enum cmdsn_verdict session_cmdsn(const struct session *s, uint32_t cmdsn);
 enum hold_result { HELD, HELD_ALREADY, HELD_NO_MEMORY };
 enum hold_result session_hold(struct session *s, uint32_t cmdsn, struct command *c,
-			      struct pdu *pdu);
+			      struct iconn *ic, struct pdu *pdu);
 bool session_skip_cmdsn(struct session *s, uint32_t cmdsn);
 void session_release_held(struct session *s);
 void session_drop_held(struct session *s);
@@ -300,6 +313,8 @@ void command_abandon(struct command *c);
 
 /* task_management.c */
 void tmf_received(struct iconn *ic, struct pdu *pdu);
+/* Nobody is there to whom the functions of ic could be answered. */
+void tmf_lost_connection(struct session *s, const struct iconn *ic);
 
 /* abort_tasks.c */
 /* Counts from 1, so that it is not done before abort_wait_counted(). */

@@ -156,7 +156,7 @@ static void logged_in(struct iconn *ic, struct session *s)
 	struct conn_params params = who->params;
 	char alias[64];
 
-	ic->session = s;
+	session_add_connection(s, ic);
 	ic->cid = who->cid;
 	list_add_tail(&ic->rs->sessions, &s->reactor_node);
 	if (who->type == SESSION_NORMAL)

@@ -29,12 +29,13 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 		return NULL;
 	s->server = ic->rs->server;
 	s->rs = ic->rs;
-	s->ic = ic;
 	s->who = *who;
 	list_init(&s->registry_node);
 	list_init(&s->reactor_node);
 	list_init(&s->reinstate_waiters);
+	list_init(&s->conns);
 	list_init(&s->held);
+	list_init(&s->tmfs);
 	list_init(&s->commands);
 	s->kill_work.fn = session_kill;
 	s->free_work.fn = free_session;
@@ -54,30 +55,76 @@ void session_kill(struct work *work)
 {
 	static struct log_limit limit = LOG_LIMIT(100);
 	struct session *s = container_of(work, struct session, kill_work);
+	struct list *pos, *tmp;
 
 	pthread_mutex_lock(&s->server->lock);
 	s->kill_ran = true;
 	pthread_mutex_unlock(&s->server->lock);
-	if (s->ic) {
-		log_write_limited(&limit, LOG_LEVEL_INFO,
-				  "%s: session of %s is reinstated by a new login",
-				  s->ic->conn->peer_name, s->who.initiator_name);
-		iconn_close(s->ic, false);
-	} else {
+	if (list_empty(&s->conns)) {
 		session_check_dead(s);
+		return;
+	}
+	log_write_limited(&limit, LOG_LEVEL_INFO,
+			  "session %u of %s is reinstated by a new login", s->tsih,
+			  s->who.initiator_name);
+	list_for_each_safe(pos, tmp, &s->conns)
+		iconn_close(list_entry(pos, struct iconn, session_node), false);
+}
+
+void session_add_connection(struct session *s, struct iconn *ic)
+{
+	ic->session = s;
+	list_add_tail(&s->conns, &ic->session_node);
+}
+
+struct iconn *session_any_connection(const struct session *s)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->conns) {
+		struct iconn *ic = list_entry(pos, struct iconn, session_node);
+
+		if (ic->state == CONN_LOGGED_IN)
+			return ic;
+	}
+	return NULL;
+}
+
+/* Requests of a connection that is gone keep their place in the order, and nothing else. */
+static void disown_held(struct session *s, const struct iconn *ic)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->held) {
+		struct held *h = list_entry(pos, struct held, node);
+
+		if (h->ic != ic)
+			continue;
+		h->ic = NULL;
+		h->skip = true;
 	}
 }
 
 /* The transport has returned every PDU and transfer. */
-void session_lost_connection(struct session *s)
+void session_lost_connection(struct session *s, struct iconn *ic)
 {
 	struct list *pos, *tmp;
 
-	s->ic = NULL;
-	s->dying = true;
-	session_drop_held(s);
-	list_for_each_safe(pos, tmp, &s->commands)
-		command_abort(list_entry(pos, struct command, node), false);
+	list_del(&ic->session_node);
+	s->dying = list_empty(&s->conns);
+	if (s->dying)
+		session_drop_held(s);
+	else
+		disown_held(s, ic);
+	tmf_lost_connection(s, ic);
+	list_for_each_safe(pos, tmp, &s->commands) {
+		struct command *c = list_entry(pos, struct command, node);
+
+		if (c->ic != ic)
+			continue;
+		c->ic = NULL;
+		command_abort(c, false); /* may free c */
+	}
 	session_check_dead(s);
 }
 
@@ -85,7 +132,7 @@ void session_check_dead(struct session *s)
 {
 	bool ready;
 
-	if (s->ic || s->freeing || !list_empty(&s->commands) || s->tmf_count)
+	if (!list_empty(&s->conns) || s->freeing || !list_empty(&s->commands) || s->tmf_count)
 		return;
 	pthread_mutex_lock(&s->server->lock);
 	ready = !s->kill_posted || s->kill_ran;
@@ -132,6 +179,7 @@ void session_leave_window(struct command *c)
 void session_forget_slot(struct command *c)
 {
 	struct session *s = c->session;
+	struct iconn *ic;
 
 	if (c->in_window)
 		s->maxcmdsn++;
@@ -142,8 +190,9 @@ void session_forget_slot(struct command *c)
 		return;
 	s->maxcmdsn += s->owed;
 	s->owed = 0;
-	if (s->ic && s->ic->state == CONN_LOGGED_IN)
-		nop_in_window(s->ic);
+	ic = session_any_connection(s);
+	if (ic)
+		nop_in_window(ic);
 }
 
 static void held_free(struct session *s, struct held *h)
@@ -176,8 +225,9 @@ static enum hold_result held_new(struct session *s, uint32_t cmdsn, struct held 
 	return HELD;
 }
 
-/* Keeps a request until its turn: command c, or a copy of pdu. */
-enum hold_result session_hold(struct session *s, uint32_t cmdsn, struct command *c, struct pdu *pdu)
+/* Keeps a request until its turn: command c, or a copy of pdu that came in on ic. */
+enum hold_result session_hold(struct session *s, uint32_t cmdsn, struct command *c,
+			      struct iconn *ic, struct pdu *pdu)
 {
 	struct held *h;
 	enum hold_result result = held_new(s, cmdsn, &h);
@@ -187,6 +237,7 @@ enum hold_result session_hold(struct session *s, uint32_t cmdsn, struct command 
 	h->command = c;
 	if (c)
 		return HELD;
+	h->ic = ic;
 	h->pdu = *pdu;
 	if (pdu->data_len) {
 		h->buf = buf_get(s->rs->reactor, pdu->data_len);
@@ -238,7 +289,7 @@ void session_release_held(struct session *s)
 	while (!list_empty(&s->held)) {
 		struct held *h = list_entry(s->held.next, struct held, node);
 
-		if (h->cmdsn != s->expcmdsn || !s->ic || s->ic->state != CONN_LOGGED_IN)
+		if (h->cmdsn != s->expcmdsn || !session_any_connection(s))
 			return;
 		s->expcmdsn++;
 		if (h->command) {
@@ -248,7 +299,7 @@ void session_release_held(struct session *s)
 		} else {
 			s->maxcmdsn++;
 			if (!h->skip)
-				iconn_dispatch(s->ic, &h->pdu);
+				iconn_dispatch(h->ic, &h->pdu);
 		}
 		held_free(s, h);
 	}

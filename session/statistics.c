@@ -65,7 +65,8 @@ static void log_transport(struct reactor_state *rs, const struct traffic *closed
 static void log_session(const struct session *s)
 {
 	const struct session_stats *st = &s->stats;
-	const struct conn *conn = s->ic ? s->ic->conn : NULL;
+	const struct iconn *ic = session_any_connection(s);
+	const struct conn *conn = ic ? ic->conn : NULL;
 
 	log_info("session %u: %s from %s over %s on reactor %u: %lu commands, %lu bytes read, "
 		 "%lu bytes written, %lu bytes copied, %lu rejects, "

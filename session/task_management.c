@@ -27,7 +27,9 @@ struct tmf_visit {
 
 /* One function under way. Belongs to the session's reactor; visits travel. */
 struct tmf {
+	struct list node; /* session.tmfs */
 	struct session *session;
+	struct iconn *ic; /* that gets the answer; NULL: it is gone */
 	struct be32 itt;
 	uint8_t function;
 	unsigned int pending; /* visits that are not back */
@@ -64,8 +66,9 @@ static void visit_back(struct work *work)
 	if (--tmf->pending)
 		return;
 	s->tmf_count--;
-	if (s->ic && s->ic->state == CONN_LOGGED_IN)
-		respond(s->ic, tmf->itt, tmf->write_hangs ? TMF_RSP_REJECTED : TMF_RSP_COMPLETE);
+	list_del(&tmf->node);
+	if (tmf->ic && tmf->ic->state == CONN_LOGGED_IN)
+		respond(tmf->ic, tmf->itt, tmf->write_hangs ? TMF_RSP_REJECTED : TMF_RSP_COMPLETE);
 	free(tmf);
 	session_check_dead(s);
 }
@@ -107,8 +110,8 @@ static bool abandon_all(const struct tmf_visit *v)
 			if (!abort_wait_covers(&v->wait, c))
 				continue;
 			writes |= !scsi_give_up(&c->task);
-			if (c->moving && s->ic && s->ic->conn->unstoppable)
-				cut_off(s->ic);
+			if (c->moving && c->ic && c->ic->conn->unstoppable)
+				cut_off(c->ic);
 			if (s == v->tmf->session)
 				c->reports = false;
 			command_abandon(c);
@@ -185,8 +188,9 @@ static void visit_run(struct work *work)
 	abort_wait_counted(&v->wait, v->rs);
 }
 
-static struct tmf *tmf_new(struct session *s, const struct bhs_tmf_request *req, bool everyone)
+static struct tmf *tmf_new(struct iconn *ic, const struct bhs_tmf_request *req, bool everyone)
 {
+	struct session *s = ic->session;
 	struct server *server = s->server;
 	unsigned int n = everyone ? server->cfg.reactor_count : 1;
 	struct tmf *tmf = calloc(1, sizeof(*tmf) + n * sizeof(tmf->visits[0]));
@@ -194,6 +198,7 @@ static struct tmf *tmf_new(struct session *s, const struct bhs_tmf_request *req,
 	if (!tmf)
 		return NULL;
 	tmf->session = s;
+	tmf->ic = ic;
 	tmf->itt = req->itt;
 	tmf->function = req->function & 0x7f;
 	tmf->everyone = everyone;
@@ -218,6 +223,7 @@ static void tmf_run(struct tmf *tmf)
 
 	tmf->pending = tmf->visit_count;
 	s->tmf_count++;
+	list_add_tail(&s->tmfs, &tmf->node);
 	for (unsigned int i = 0; i < tmf->visit_count; i++) {
 		struct tmf_visit *v = &tmf->visits[i];
 
@@ -307,6 +313,18 @@ static uint8_t refusal(uint8_t function)
 	}
 }
 
+void tmf_lost_connection(struct session *s, const struct iconn *ic)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->tmfs) {
+		struct tmf *tmf = list_entry(pos, struct tmf, node);
+
+		if (tmf->ic == ic)
+			tmf->ic = NULL;
+	}
+}
+
 void tmf_received(struct iconn *ic, struct pdu *pdu)
 {
 	const struct bhs_tmf_request *req = &pdu->h.tmf_request;
@@ -332,7 +350,7 @@ void tmf_received(struct iconn *ic, struct pdu *pdu)
 		respond(ic, req->itt, refusal(function));
 		return;
 	}
-	tmf = tmf_new(s, req, function == TMF_LUN_RESET || function == TMF_TARGET_WARM_RESET);
+	tmf = tmf_new(ic, req, function == TMF_LUN_RESET || function == TMF_TARGET_WARM_RESET);
 	if (!tmf) {
 		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
 		return;
