@@ -64,9 +64,8 @@ void session_kill(struct work *work)
 		session_check_dead(s);
 		return;
 	}
-	log_write_limited(&limit, LOG_LEVEL_INFO,
-			  "session %u of %s is reinstated by a new login", s->tsih,
-			  s->who.initiator_name);
+	log_write_limited(&limit, LOG_LEVEL_INFO, "session %u of %s is reinstated by a new login",
+			  s->tsih, s->who.initiator_name);
 	list_for_each_safe(pos, tmp, &s->conns)
 		iconn_close(list_entry(pos, struct iconn, session_node), false);
 }
