@@ -6,7 +6,6 @@ same few blocks by SG_IO. In the end there must be an order of the commands that
 answers. Prints what was done; status 1 and why when there is none."""
 
 import ctypes
-import fcntl
 import multiprocessing
 import os
 import random
@@ -18,42 +17,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 # pylint: disable=wrong-import-position
 from linear import READ, SWAP, WRITE, Op, first_impossible
+from sgio import FROM_DISK, TO_DISK, command
 
 SEED = int(os.environ.get("SEED", "0")) or int.from_bytes(os.urandom(4), "big")
 BLOCK = 512
-SG_IO, TO_DISK, FROM_DISK = 0x2285, -2, -3
-CHECK_CONDITION, MISCOMPARE, UNIT_ATTENTION = 2, 0x0e, 0x06
+MISCOMPARE, UNIT_ATTENTION = 0x0e, 0x06
 # First block, blocks, and whether plain writes go there, too: see tests/integration. A swap of more
 # than one block is read in one piece or not at all.
 REGISTERS = ((0, 1, True), (8, 1, True), (16, 6, False), (1001, 64, False))
-
-
-class Command(ctypes.Structure):
-    """struct sg_io_hdr"""
-    _fields_ = [
-        ("interface_id", ctypes.c_int), ("direction", ctypes.c_int), ("cdb_len", ctypes.c_ubyte),
-        ("sense_size", ctypes.c_ubyte), ("iovec_count", ctypes.c_ushort),
-        ("data_len", ctypes.c_uint), ("data", ctypes.c_void_p), ("cdb", ctypes.c_void_p),
-        ("sense", ctypes.c_void_p), ("timeout", ctypes.c_uint), ("flags", ctypes.c_uint),
-        ("pack_id", ctypes.c_int), ("usr_ptr", ctypes.c_void_p), ("status", ctypes.c_ubyte),
-        ("masked_status", ctypes.c_ubyte), ("msg_status", ctypes.c_ubyte),
-        ("sense_len", ctypes.c_ubyte), ("host_status", ctypes.c_ushort),
-        ("driver_status", ctypes.c_ushort), ("residual", ctypes.c_int),
-        ("duration", ctypes.c_uint), ("info", ctypes.c_uint)]
-
-
-def command(disk, cdb, direction, data):
-    """The status and the sense key; data is a mutable buffer."""
-    cdb = (ctypes.c_ubyte * len(cdb))(*cdb)
-    sense = (ctypes.c_ubyte * 64)()
-    header = Command(interface_id=ord("S"), direction=direction, cdb_len=len(cdb),
-                     sense_size=len(sense), data_len=len(data), data=ctypes.addressof(data),
-                     cdb=ctypes.addressof(cdb), sense=ctypes.addressof(sense), timeout=30000)
-    fcntl.ioctl(disk, SG_IO, header)
-    if header.host_status:
-        raise OSError(f"the command failed on its way, host status {header.host_status:#x}")
-    key = sense[1 if sense[0] & 0x7f >= 0x72 else 2] & 0xf
-    return header.status, key if header.status == CHECK_CONDITION else 0
 
 
 def content(value, blocks):
