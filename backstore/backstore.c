@@ -50,6 +50,27 @@ const struct backstore *bs_find_serial(const char *serial)
 	return NULL;
 }
 
+static bool same(const uint8_t *a, uint8_t a_len, const uint8_t *b, uint8_t b_len)
+{
+	return a_len && a_len == b_len && !memcmp(a, b, a_len);
+}
+
+/* A disk that has one of these designators already, or NULL. */
+static const struct backstore *find_designators(const struct bs_designators *d)
+{
+	struct list *pos;
+
+	list_for_each(pos, &open_disks) {
+		const struct backstore *bs = list_entry(pos, struct backstore, open_node);
+		const struct bs_designators *other = &bs->designators;
+
+		if (same(d->naa, d->naa_len, other->naa, other->naa_len) ||
+		    same(d->eui, d->eui_len, other->eui, other->eui_len))
+			return bs;
+	}
+	return NULL;
+}
+
 const struct backstore *bs_find_inode(dev_t dev, ino_t ino)
 {
 	struct list *pos;
@@ -133,6 +154,16 @@ int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_
 		driver->close(bs);
 		return err;
 	}
+	other = find_designators(&spec->designators);
+	if (other) {
+		err = bs_fail(-EEXIST, why, why_size,
+			      "%s is given the naa= or eui= that %s has already: initiators would "
+			      "take them for one disk",
+			      bs->name, other->name);
+		driver->close(bs);
+		return err;
+	}
+	bs->designators = spec->designators;
 	bs_list(bs);
 	*out = bs;
 	return 0;

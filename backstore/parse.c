@@ -124,6 +124,43 @@ static bool set_serial(struct bs_spec *spec, const char *value)
 	return true;
 }
 
+/* Two hex digits a byte; the lengths that may be, in bytes, as bits. */
+static bool parse_hex(const char *value, uint32_t lengths, uint8_t out[16], uint8_t *out_len)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t len = strlen(value);
+
+	if (len % 2 || len > 32 || !(lengths >> len / 2 & 1))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		const char *digit = strchr(digits, value[i] | 0x20);
+
+		if (!digit || value[i] < '0')
+			return false;
+		out[i / 2] = (uint8_t)(out[i / 2] << 4 | (digit - digits));
+	}
+	*out_len = (uint8_t)(len / 2);
+	return true;
+}
+
+/* SPC 7.7.6.6: the first digit says which kind of name it is, and so how long. */
+static bool set_naa(struct bs_spec *spec, const char *value)
+{
+	struct bs_designators *d = &spec->designators;
+	uint32_t length = value[0] == '6'			? 1 << 16
+			  : value[0] && strchr("235", value[0]) ? 1 << 8
+								: 0;
+
+	return parse_hex(value, length, d->naa, &d->naa_len);
+}
+
+static bool set_eui(struct bs_spec *spec, const char *value)
+{
+	struct bs_designators *d = &spec->designators;
+
+	return parse_hex(value, 1 << 8 | 1 << 12 | 1 << 16, d->eui, &d->eui_len);
+}
+
 static bool set_fault(struct bs_spec *spec, const char *value)
 {
 	size_t len = strlen(value);
@@ -164,6 +201,9 @@ static const struct option {
 	{ "direct", set_direct, "on or off", true },
 	{ "size", set_size, "a size such as 512M or 10G", true },
 	{ "serial", set_serial, "1 to 36 printable ASCII characters without spaces", false },
+	{ "naa", set_naa, "16 hex digits that begin with 2, 3 or 5, or 32 that begin with 6",
+	  false },
+	{ "eui", set_eui, "16, 24 or 32 hex digits", false },
 	{ "pi", set_pi, "1, 2 or 3", false },
 	{ "pi-path", set_pi_path, "the path of a file, up to 500 bytes", true },
 	{ "fault", set_fault, "1 to 255 characters of rules", false },
@@ -208,7 +248,7 @@ static int parse_option(struct parser *p, struct bs_spec *spec, char *part)
 	if (!o)
 		return bs_fail(-EINVAL, p->why, p->why_size,
 			       "unknown option '%s'; there are readonly, removable, block-size, "
-			       "direct, size, serial, pi, pi-path, fault",
+			       "direct, size, serial, naa, eui, pi, pi-path, fault",
 			       part);
 	if (!value)
 		return bs_fail(-EINVAL, p->why, p->why_size, "option %s needs a value: %s", o->key,

@@ -117,6 +117,12 @@ struct bs_stats { /* one per reactor; written by its thread */
 	_Atomic uint64_t reads, writes, flushes, unmaps, read_bytes, write_bytes, errors;
 	uint64_t pad[9]; /* no two reactors on one cache line, whatever the alignment */
 };
+/* Designators that an operator has given to the disk (SPC 7.7.6), in wire order; length 0: none. */
+struct bs_designators {
+	uint8_t naa[16], naa_len; /* NAA 2h, 3h or 5h: 8 bytes; 6h: 16 */
+	uint8_t eui[16], eui_len; /* EUI-64 based: 8, 12 or 16 bytes */
+};
+
 /* What stands on the command line or in a file: "DRIVER:ARG,key=value,...". */
 struct bs_spec {
 	char driver[16]; /* "ram", "null", "file" */
@@ -126,6 +132,7 @@ struct bs_spec {
 	bool read_only, direct;
 	bool removable; /* a removable medium: no concern of the driver */
 	char serial[37]; /* unit serial number; empty = derived from stored identity */
+	struct bs_designators designators;
 	char scope[224]; /* name of the target: mixed into the serial of a disk that has no identity
 	                  * of its own (ram, null), since two daemons may serve the same spec */
 	char fault[256]; /* rules of the fault filter; empty = none */
@@ -138,6 +145,7 @@ struct backstore {
 	struct bs_limits limits;
 	char name[256]; /* for messages: the path, "ram:1G", ... */
 	char serial[37]; /* stable identity: given, stored, or derived from the path; hex/ASCII */
+	struct bs_designators designators;
 	/* Latched by the first failed flush or FUA write (a lost write-back cannot be asked for
 	 * again): every later flush and FUA write fails with -EIO until an operator clears it. */
 	_Atomic bool flush_failed;

@@ -12,7 +12,6 @@
 #define DESIGNATOR_PROTOCOL 0xf0
 #define DESIGNATOR_ASSOCIATION 0x30
 #define DESIGNATOR_TYPE 0x0f
-enum { DESIGNATOR_EUI64 = 2 };
 
 /* The descriptors of VPD 83h of this unit, as task's initiator would see them. */
 static int unit_designators(const struct scsi_task *task, struct lu *lu, uint8_t *out)

@@ -3,9 +3,10 @@
  * Who the unit and the target's ports are: VPD 83h and 88h, SPC 7.7.6 and 7.7.16.
  *
  * The unit's designators come from its stored serial number, so that they survive restart and
- * rename. Nobody has assigned us an IEEE company identifier: there is no EUI-64 and no NAA 5h or 6h,
- * whose first digits would be somebody else's, but NAA 3h, locally assigned. No designator may be
- * added that hosts prefer to the NAA name: disks would come back under another name.
+ * rename. Nobody has assigned us an IEEE company identifier: of itself a disk has no EUI-64 and no NAA
+ * 5h or 6h, whose first digits would be somebody else's, but NAA 3h, locally assigned. An operator who
+ * has one, or a disk that comes from another target, gives it (naa=, eui=). No designator may be added
+ * that hosts prefer to the NAA name: disks would come back under another name.
  */
 #include <stdio.h>
 #include <string.h>
@@ -78,15 +79,31 @@ static uint8_t *t10_designator(uint8_t *at, const char *serial)
 	return designator_end(at, CODE_SET_ASCII, DESIGNATOR_T10, 8 + strlen(serial));
 }
 
+static uint8_t *bytes_designator(uint8_t *at, uint8_t type, const uint8_t *bytes, uint8_t len)
+{
+	memcpy(at + sizeof(struct designator), bytes, len);
+	return designator_end(at, CODE_SET_BINARY, type, len);
+}
+
+static uint8_t *naa_designator(uint8_t *at, const struct lu *lu)
+{
+	const struct bs_designators *given = &lu->bs->designators;
+	struct be64 local = be64_of(0x3ull << 60 | serial_hash(lu->serial) >> 4);
+
+	if (given->naa_len)
+		return bytes_designator(at, DESIGNATOR_NAA, given->naa, given->naa_len);
+	return bytes_designator(at, DESIGNATOR_NAA, local.b, sizeof(local));
+}
+
 int vpd_identification(struct scsi_task *task, uint8_t *out)
 {
+	const struct bs_designators *given = &task->lu->bs->designators;
 	const struct scsi_target *target = task->nexus->target;
 	const struct target_port *through = task->nexus->port;
-	struct be64 naa = be64_of(0x3ull << 60 | serial_hash(task->lu->serial) >> 4);
-	uint8_t *at = out;
+	uint8_t *at = naa_designator(out, task->lu);
 
-	memcpy(at + sizeof(struct designator), naa.b, sizeof(naa));
-	at = designator_end(at, CODE_SET_BINARY, DESIGNATOR_NAA, sizeof(naa));
+	if (given->eui_len)
+		at = bytes_designator(at, DESIGNATOR_EUI64, given->eui, given->eui_len);
 	at = t10_designator(at, task->lu->serial);
 	at = number_designator(at, DESIGNATOR_RELATIVE_PORT, through->relative);
 	at = number_designator(at, DESIGNATOR_PORT_GROUP, through->tag);

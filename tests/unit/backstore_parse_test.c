@@ -94,6 +94,21 @@ static void options_are_taken(void)
 	CU_ASSERT_EQUAL(strlen(s.serial), 36);
 }
 
+static void designators_are_taken(void)
+{
+	static const uint8_t naa[] = { 0x60, 0x0a, 0x0b, 0x80, 0x00, 0x11, 0x22, 0x33,
+				       0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbf };
+	struct bs_spec s =
+		parsed("ram:1M,naa=600A0b8000112233445566778899AaBf,eui=0123456789abcdef");
+	CU_ASSERT_EQUAL(s.designators.naa_len, 16);
+	CU_ASSERT(!memcmp(s.designators.naa, naa, sizeof(naa)));
+	CU_ASSERT_EQUAL(s.designators.eui_len, 8);
+	CU_ASSERT(!memcmp(s.designators.eui, "\x01\x23\x45\x67\x89\xab\xcd\xef", 8));
+	s = parsed("ram:1M,naa=3123456789abcdef");
+	CU_ASSERT_EQUAL(s.designators.naa_len, 8);
+	CU_ASSERT_EQUAL(s.designators.eui_len, 0);
+}
+
 static void nonsense_names_what_is_wrong(void)
 {
 	static const struct {
@@ -124,6 +139,15 @@ static void nonsense_names_what_is_wrong(void)
 		{ "ram:1G,serial=a b", "1 to 36" },
 		{ "ram:1G,serial=\xc3\xa9", "1 to 36" },
 		{ "ram:1G,serial=1234567890123456789012345678901234567", "1 to 36" },
+		{ "ram:1G,naa=", "that begin with" },
+		{ "ram:1G,naa=6123456789abcdef", "that begin with" },
+		{ "ram:1G,naa=3123456789abcdef0123456789abcdef", "that begin with" },
+		{ "ram:1G,naa=4123456789abcdef", "that begin with" },
+		{ "ram:1G,naa=3123456789abcde", "that begin with" },
+		{ "ram:1G,naa=3123456789abcdeg", "that begin with" },
+		{ "ram:1G,naa=3123456789abcde\x10", "that begin with" },
+		{ "ram:1G,eui=0123456789abcdef01", "16, 24 or 32" },
+		{ "ram:1G,eui=0123456789abcdef0123456789abcdef01", "16, 24 or 32" },
 		{ "ram:1G,fault=", "1 to 255" },
 		{ "ram:1G,fault=read", "'read'" },
 		{ "ram:1G,fault=reed:eio", "'reed'" },
@@ -158,4 +182,5 @@ static void too_long_is_refused(void)
 }
 
 UNIT_MAIN(TEST(sizes), TEST(drivers_and_paths), TEST(options_are_taken),
-	  TEST(nonsense_names_what_is_wrong), TEST(too_long_is_refused));
+	  TEST(designators_are_taken), TEST(nonsense_names_what_is_wrong),
+	  TEST(too_long_is_refused));

@@ -235,9 +235,11 @@ static void serials_are_stable_and_unique(void)
 	CU_ASSERT_STRING_EQUAL(a->serial, first);
 	CU_ASSERT_STRING_EQUAL(b->serial, second);
 	bs_close(b);
-	b = open_text("ram:3M,serial=MINE");
+	b = open_text("ram:3M,serial=MINE,naa=3000000000000001,eui=0000000000000002");
 	CU_ASSERT_STRING_EQUAL(b->serial, "MINE");
 	CU_ASSERT(refuses("null:1M,serial=MINE", -EEXIST, "ram:3M"));
+	CU_ASSERT(refuses("null:1M,naa=3000000000000001", -EEXIST, "ram:3M"));
+	CU_ASSERT(refuses("null:1M,eui=0000000000000002", -EEXIST, "ram:3M"));
 	bs_close(b);
 	end(a);
 }

@@ -198,6 +198,34 @@ static void identification(void)
 	world_destroy(&w);
 }
 
+/* What an operator gives stands in place of the local NAA name, or beside it. */
+static void designators_that_are_given(void)
+{
+	static const struct bs_designators given = {
+		.naa = { 0x60, 0x0a, 0x0b, 0x80, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 },
+		.naa_len = 16,
+		.eui = { 0, 0x1b, 0x44, 1, 2, 3, 4, 5, 6, 7, 8, 9 },
+		.eui_len = 12,
+	};
+	const uint8_t *naa, *eui;
+	struct command c;
+	struct world w;
+
+	world_create(&w);
+	w.disk.bs.designators = given;
+	inquiry(&w, &c, true, VPD_IDENTIFICATION);
+	naa = designator(&c, 0, DESIGNATOR_NAA);
+	eui = designator(&c, 0, DESIGNATOR_EUI64);
+	CU_ASSERT_FATAL(naa && eui);
+	CU_ASSERT(naa[3] == 16 && !memcmp(naa + 4, given.naa, 16));
+	CU_ASSERT(eui[3] == 12 && !memcmp(eui + 4, given.eui, 12));
+	CU_ASSERT_EQUAL(naa[0] & 0xf, 1);
+	CU_ASSERT_EQUAL(eui[0] & 0xf, 1);
+	CU_ASSERT_PTR_NOT_NULL(designator(&c, 0, DESIGNATOR_T10));
+	command_free(&c);
+	world_destroy(&w);
+}
+
 /* A name of the greatest length still fits its one-byte length. */
 static void identification_of_the_longest_name(void)
 {
@@ -451,6 +479,7 @@ static void report_luns_clears_its_condition(void)
 UNIT_MAIN(TEST(standard_data), TEST(allocation_lengths_cut_the_data),
 	  TEST(edtl_cuts_the_data_and_the_residual_says_so),
 	  TEST(supported_pages_are_sorted_and_work), TEST(pages_that_are_not_there),
-	  TEST(identification), TEST(identification_of_the_longest_name), TEST(ports),
-	  TEST(ports_all_fit), TEST(extended_and_policy), TEST(block_limits), TEST(capacity),
-	  TEST(report_luns), TEST(report_luns_clears_its_condition));
+	  TEST(identification), TEST(designators_that_are_given),
+	  TEST(identification_of_the_longest_name), TEST(ports), TEST(ports_all_fit),
+	  TEST(extended_and_policy), TEST(block_limits), TEST(capacity), TEST(report_luns),
+	  TEST(report_luns_clears_its_condition));

@@ -81,7 +81,7 @@ static const char usage[] =
 	"\n"
 	"  DISK   ram:SIZE | null:SIZE | PATH (file or block device), then ,key=value:\n"
 	"         readonly=on  block-size=512|4096  direct=on  size=10G (creates the file)\n"
-	"         serial=TEXT  removable=on  pi=1|2|3 (protection information)  pi-path=FILE\n";
+	"         serial=TEXT  naa=HEX  eui=HEX (names of the disk)  removable=on  pi=1|2|3 (protection information)  pi-path=FILE\n";
 
 int complain(const char *fmt, ...)
 {
