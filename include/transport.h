@@ -3,7 +3,8 @@
  * The transport seam: PDUs plus data movement, after RFC 5047 (Datamover).
  *
  *            session/                     knows RFC 7143, no socket, no RDMA
- *   down:  listen  unlisten  offer_keys  apply_keys  send_pdu  put_data  get_data  cancel_data  close
+ *   down:  listen  unlisten  offer_keys  apply_keys  send_pdu  put_data  get_data  resend_r2ts
+ *          cancel_data  hand_over  close
  *   up:    place  accepted  pdu_received  protocol_error  transfer_done  stamp  closed
  *            transport/                   tcp/, rdma/, memory.c
  *
@@ -107,7 +108,8 @@ struct transfer {
 	/* set by the caller */
 	union pdu_header h; /* put: Data-In template: lun, itt, expcmdsn, maxcmdsn, and with
 	                     * with_status also flags (S, O, U), status, statsn, residual.
-	                     * get: R2T template: lun, itt, statsn, expcmdsn, maxcmdsn. */
+	                     * get: R2T template: lun, itt, statsn, expcmdsn, maxcmdsn;
+	                     * unsolicited: lun and itt, for a recovery R2T. */
 	struct remote_data remote; /* the command's */
 	void *data; /* len bytes */
 	uint32_t offset; /* Buffer Offset of data in the whole command, bytes */
@@ -118,7 +120,8 @@ struct transfer {
 	bool final; /* put: last data of the command's only sequence (F bit) */
 	bool unsolicited; /* get: no R2T; Data-Out with TTT 0xffffffff for this ITT lands here. It
 	                   * ends with the F bit; received says how much came. */
-	uint32_t sn; /* in/out: put: next DataSN; get: next R2TSN of the command; unsolicited: 0 */
+	uint32_t sn; /* in/out: put: next DataSN; get: next R2TSN of the command, which only a
+	              * recovery R2T takes if unsolicited */
 	/* put, error recovery level 1 and up. ack: the last Data-In asks for a DataACK (A bit) with
 	 * the TTT of the template. part: a SNACK is answered: the same PDUs as the first time, but
 	 * only those with DataSN in [from, to) leave; sn ends as if all had. */
@@ -172,6 +175,7 @@ struct conn {
 	                   * transfer_done(), whatever was canceled: no answer may say before that
 	                   * its command has ended */
 	bool digests; /* header and data digests can be negotiated */
+	bool movable; /* hand_over() is possible */
 	bool closing; /* close() was called or the peer is gone: down-calls are still legal */
 	uint64_t bytes_queued; /* given to send_pdu() and put_data() and not yet given back */
 	/* Counters, written by the owner thread. */
@@ -207,17 +211,30 @@ struct transport_ops {
 	/* Data-In PDUs | RDMA Write (+ SCSI Response). Done when data is no longer needed. */
 	void (*put_data)(struct conn *conn, struct transfer *t);
 	/* R2T + Data-Out | RDMA Read. Splits by max_burst and keeps at most max_outstanding_r2t R2Ts
-	 * of one command in flight. Several get_data of one command may not overlap in time. */
+	 * of one command in flight. Several get_data of one command may not overlap in time.
+	 * Error recovery level 1 and up: what a data digest error (reported by protocol_error) or a
+	 * gap took from a burst is asked for again by recovery R2Ts, a few times. */
 	void (*get_data)(struct conn *conn, struct transfer *t);
+	/* R2T SNACK, RFC 7143 11.16: the R2Ts of this command with R2TSN in [from, from + count) that
+	 * wait for data are sent again as they were but for their numbers (stamp); count 0: all from
+	 * `from` on. False: there is none. */
+	bool (*resend_r2ts)(struct conn *conn, uint32_t itt, uint32_t from, uint32_t count);
 	/* A get_data that shall end early (abort): done comes, TRANSFER_CANCELED or what it was;
 	 * afterwards nothing lands any more and late Data-Out is dropped. */
 	void (*cancel_data)(struct conn *conn, struct transfer *t);
+	/* The connection goes on as a new one of another reactor: accepted(ctx, new conn) there, the
+	 * PDU being delivered once more, and what has come behind it. Then closed() here, so that
+	 * there is no moment at which nobody has it. Only if conn->movable, and only from inside
+	 * pdu_received() of the first PDU, with nothing sent. conn is closing from now on: only
+	 * close() is legal, and does not reach the new connection. Without memory it is simply closed. */
+	void (*hand_over)(struct conn *conn, struct reactor *to, void *ctx);
 	/* Idempotent. flush: first sends what is queued (bounded by 2 s), then closes; otherwise at
 	 * once. closed() follows, never from inside. */
 	void (*close)(struct conn *conn, bool flush);
 };
 
-/* "192.0.2.1:3260" or "[2001:db8::1]:3260"; size 64 is enough. [any thread] */
+/* "192.0.2.1:3260", "[2001:db8::1]:3260" or "[fe80::1%eth0]:3260"; size 64 is enough.
+ * [any thread] */
 void address_format(const struct sockaddr_storage *ss, char *out, size_t size);
 
 /* The checked wrappers: owner thread, state, lengths, trace. Only these are called. */
@@ -226,7 +243,9 @@ void conn_apply_keys(struct conn *conn, const struct conn_params *params);
 void conn_send_pdu(struct conn *conn, struct tx_pdu *pdu);
 void conn_put_data(struct conn *conn, struct transfer *t);
 void conn_get_data(struct conn *conn, struct transfer *t);
+bool conn_resend_r2ts(struct conn *conn, uint32_t itt, uint32_t from, uint32_t count);
 void conn_cancel_data(struct conn *conn, struct transfer *t);
+void conn_hand_over(struct conn *conn, struct reactor *to, void *ctx);
 void conn_close(struct conn *conn, bool flush);
 
 extern const struct transport_ops tcp_transport;

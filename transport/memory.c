@@ -20,6 +20,20 @@ struct memory_conn {
 	struct list gets; /* struct transfer in progress */
 	uint32_t next_ttt;
 	bool dead;
+	const struct pdu *delivered; /* while it is */
+	struct move *move; /* hand_over(): the peer's next connection is being made */
+};
+
+/* A connection on its way to another reactor, with the PDU that took it there. */
+struct move {
+	struct work work, back;
+	struct memory_conn *old;
+	struct reactor *to;
+	void *ctx;
+	bool canceled; /* the peer has vanished meanwhile */
+	union pdu_header h;
+	uint32_t len;
+	uint8_t data[];
 };
 
 struct memory_peer {
@@ -40,8 +54,9 @@ static void defer(struct memory_conn *c)
 	reactor_defer(c->base.reactor, &c->work);
 }
 
-static void record(struct memory_conn *c, enum memory_kind kind, const union pdu_header *h,
-		   const struct remote_data *remote, const void *data, uint32_t len)
+static struct memory_record *record(struct memory_conn *c, enum memory_kind kind,
+				    const union pdu_header *h, const struct remote_data *remote,
+				    const void *data, uint32_t len)
 {
 	struct memory_record *r = malloc(sizeof(*r) + len);
 
@@ -51,12 +66,14 @@ static void record(struct memory_conn *c, enum memory_kind kind, const union pdu
 	r->h = *h;
 	r->h.bhs.dlength = be24_of(len);
 	r->remote = *remote;
+	r->from = r->to = 0;
 	r->len = len;
 	if (len)
 		memcpy(r->data, data, len);
 	list_add_tail(&c->memory->records, &r->node);
 	stat_add(&c->base.pdus_out, 1);
 	stat_add(&c->base.bytes_out, len);
+	return r;
 }
 
 static void finish_later(struct memory_conn *c, struct transfer *t, enum transfer_result result)
@@ -92,7 +109,8 @@ static void end_of_turn(struct work *work)
 		return;
 	}
 	c->base.up->closed(&c->base);
-	c->memory->conn = NULL;
+	if (c->memory->conn == c)
+		c->memory->conn = NULL;
 	atomic_fetch_sub_explicit(&c->base.reactor->load, 1, memory_order_relaxed);
 	free(c);
 }
@@ -120,6 +138,8 @@ static void offer_keys(struct conn *conn, struct conn_params *can)
 		can->max_recv_dsl = BUF_MAX;
 	if (peer->is_datamover) {
 		can->rdma_extensions = can->needs_extensions = true;
+		can->error_recovery_level = 0;
+		can->max_connections = 1;
 		can->max_recv_dsl = peer->datamover.max_recv_dsl;
 		can->max_unexpected = peer->datamover.max_unexpected;
 		can->max_ahs = peer->datamover.max_ahs;
@@ -158,10 +178,20 @@ static void put_data(struct conn *conn, struct transfer *t)
 	else if (t->final)
 		h.data_in.flags = PDU_FINAL;
 	h.data_in.ttt = be32_of(TAG_NONE);
-	h.data_in.datasn = be32_of(t->sn++);
+	if (t->ack) {
+		h.data_in.flags |= DATA_IN_ACK;
+		h.data_in.ttt = t->h.data_in.ttt;
+	}
+	h.data_in.datasn = be32_of(t->sn);
 	h.data_in.buffer_offset = be32_of(t->offset);
-	if (!c->dead)
-		record(c, MEMORY_DATA_IN, &h, &t->remote, t->data, t->len);
+	if (!c->dead && (!t->part || (t->sn >= t->from && t->sn < t->to))) {
+		struct memory_record *r;
+
+		r = record(c, MEMORY_DATA_IN, &h, &t->remote, t->data, t->len);
+		r->from = t->part ? t->from : 0;
+		r->to = t->part ? t->to : 0;
+	}
+	t->sn++;
 	list_init(&t->node);
 	finish_later(c, t, c->dead ? TRANSFER_CANCELED : TRANSFER_OK);
 }
@@ -203,6 +233,20 @@ static struct transfer *find_get(struct memory_conn *c, uint32_t itt)
 	return NULL;
 }
 
+/* A get_data() has one R2T here: the one before its next number. */
+static bool resend_r2ts(struct conn *conn, uint32_t itt, uint32_t from, uint32_t count)
+{
+	struct memory_conn *c = conn_of(conn);
+	struct transfer *t = find_get(c, itt);
+	uint32_t ahead = t ? t->sn - 1 - from : 0;
+
+	if (!t || t->unsolicited || c->base.closing || (count ? ahead >= count : ahead > INT32_MAX))
+		return false;
+	c->base.up->stamp(conn, &t->h);
+	record(c, MEMORY_R2T, &t->h, &t->remote, NULL, 0);
+	return true;
+}
+
 static void cancel_data(struct conn *conn, struct transfer *t)
 {
 	struct memory_conn *c = conn_of(conn);
@@ -216,40 +260,27 @@ static void close_conn(struct conn *conn, bool flush)
 	struct memory_conn *c = conn_of(conn);
 
 	(void)flush; /* what was sent is with the peer already */
+	if (c->move)
+		return;
 	c->base.closing = true;
 	c->dead = true;
 	defer(c);
 }
 
-const struct transport_ops memory_transport = {
-	.name = "memory",
-	.listen = no_listen,
-	.unlisten = no_unlisten,
-	.offer_keys = offer_keys,
-	.apply_keys = apply_keys,
-	.send_pdu = send_pdu,
-	.put_data = put_data,
-	.get_data = get_data,
-	.cancel_data = cancel_data,
-	.close = close_conn,
-};
-
-struct memory_peer *memory_connect(struct reactor *r, const struct conn_up *up, void *ctx)
+/* Becomes the connection of peer; NULL: no memory. */
+static struct memory_conn *conn_new(struct memory_peer *peer, struct reactor *r,
+				    const struct conn_up *up)
 {
-	struct memory_peer *peer = calloc(1, sizeof(*peer));
 	struct memory_conn *c = calloc(1, sizeof(*c));
 
-	if (!peer || !c) {
-		free(peer);
-		free(c);
+	if (!c)
 		return NULL;
-	}
-	list_init(&peer->records);
 	peer->conn = c;
 	c->memory = peer;
 	c->base.ops = &memory_transport;
 	c->base.up = up;
 	c->base.reactor = r;
+	c->base.movable = true;
 	c->base.params.max_recv_dsl = c->base.params.max_xmit_dsl = LOGIN_DATA_MAX;
 	c->work.fn = end_of_turn;
 	list_init(&c->sent);
@@ -263,7 +294,86 @@ struct memory_peer *memory_connect(struct reactor *r, const struct conn_up *up, 
 	snprintf(c->base.peer_name, sizeof(c->base.peer_name), "127.0.0.1:0");
 	snprintf(c->base.local_name, sizeof(c->base.local_name), "127.0.0.1:%d", ISCSI_PORT);
 	atomic_fetch_add_explicit(&r->load, 1, memory_order_relaxed);
-	up->accepted(ctx, &c->base);
+	return c;
+}
+
+/* [old reactor] */
+static void gone(struct work *work)
+{
+	struct move *m = container_of(work, struct move, back);
+
+	m->old->move = NULL;
+	close_conn(&m->old->base, false);
+	free(m);
+}
+
+/* [new reactor] */
+static void arrive(struct work *work)
+{
+	struct move *m = container_of(work, struct move, work);
+	struct memory_peer *peer = m->old->memory;
+	struct memory_conn *c = m->canceled ? NULL : conn_new(peer, m->to, m->old->base.up);
+
+	if (c) {
+		c->base.digests = m->old->base.digests;
+		c->base.up->accepted(m->ctx, &c->base);
+		memory_send(peer, &m->h, NULL, 0, m->len ? m->data : NULL, m->len);
+	}
+	reactor_post(m->old->base.reactor, &m->back);
+}
+
+static void hand_over(struct conn *conn, struct reactor *to, void *ctx)
+{
+	struct memory_conn *c = conn_of(conn);
+	const struct pdu *pdu = c->delivered;
+	struct move *m = calloc(1, sizeof(*m) + pdu->data_len);
+
+	assert(list_empty(&c->sent) && list_empty(&c->gets) && list_empty(&c->done));
+	if (!m) {
+		close_conn(conn, false);
+		return;
+	}
+	m->work.fn = arrive;
+	m->back.fn = gone;
+	m->old = c;
+	m->to = to;
+	m->ctx = ctx;
+	m->h = pdu->h;
+	m->len = pdu->data_len;
+	if (m->len)
+		memcpy(m->data, pdu->data, m->len);
+	c->move = m;
+	c->base.closing = true;
+	reactor_post(to, &m->work);
+}
+
+const struct transport_ops memory_transport = {
+	.name = "memory",
+	.listen = no_listen,
+	.unlisten = no_unlisten,
+	.offer_keys = offer_keys,
+	.apply_keys = apply_keys,
+	.send_pdu = send_pdu,
+	.put_data = put_data,
+	.get_data = get_data,
+	.resend_r2ts = resend_r2ts,
+	.cancel_data = cancel_data,
+	.hand_over = hand_over,
+	.close = close_conn,
+};
+
+struct memory_peer *memory_connect(struct reactor *r, const struct conn_up *up, void *ctx)
+{
+	struct memory_peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return NULL;
+	list_init(&peer->records);
+	if (!conn_new(peer, r, up)) {
+		free(peer);
+		return NULL;
+	}
+	up->accepted(ctx, &peer->conn->base);
 	return peer;
 }
 
@@ -271,7 +381,7 @@ void memory_be_datamover(struct memory_peer *peer, const struct memory_datamover
 {
 	peer->datamover = *how;
 	peer->is_datamover = true;
-	peer->conn->base.digests = false;
+	peer->conn->base.digests = peer->conn->base.movable = false;
 }
 
 void memory_set_remote(struct memory_peer *peer, const struct remote_data *remote)
@@ -317,7 +427,9 @@ void memory_send(struct memory_peer *peer, const union pdu_header *h, const void
 	}
 	stat_add(&c->base.pdus_in, 1);
 	stat_add(&c->base.bytes_in, BHS_LEN + ahs_len + len);
+	c->delivered = &pdu;
 	c->base.up->pdu_received(&c->base, &pdu);
+	c->delivered = NULL;
 	buf_put(c->base.reactor, pdu.buf);
 }
 
@@ -365,7 +477,9 @@ struct memory_record *memory_receive(struct memory_peer *peer)
 
 void memory_disconnect(struct memory_peer *peer)
 {
-	if (peer->conn)
+	if (peer->conn && peer->conn->move)
+		peer->conn->move->canceled = true;
+	else if (peer->conn)
 		close_conn(&peer->conn->base, false);
 }
 

@@ -16,7 +16,8 @@ struct memory_peer;
 /* Something that the target sent, in the order it was sent. */
 enum memory_kind {
 	MEMORY_PDU, /* send_pdu() */
-	MEMORY_DATA_IN, /* put_data(): one record, however long */
+	MEMORY_DATA_IN, /* put_data(): one record and one DataSN, however long; none if that is
+	                 * outside of the run that a SNACK asks for */
 	MEMORY_R2T, /* get_data(): one record with the whole desired_len */
 };
 
@@ -25,6 +26,7 @@ struct memory_record {
 	enum memory_kind kind;
 	union pdu_header h; /* complete */
 	struct remote_data remote; /* of a SCSI Response or a transfer */
+	uint32_t from, to; /* Data-In that answers a SNACK: the run; else 0 */
 	uint32_t len; /* bytes of data; more than dlength can say is possible for Data-In */
 	uint8_t data[];
 };

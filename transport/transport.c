@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <net/if.h>
 #include <stdio.h>
 
 #include "core/log.h"
@@ -21,15 +22,28 @@
 #define trace_write(conn, fmt, ...) \
 	log_write(LOG_LEVEL_DEBUG, "%s: " fmt, (conn)->peer_name, __VA_ARGS__)
 
+/* "%eth0", or nothing where the address is the same on every link. */
+static void format_link(uint32_t scope, char out[IF_NAMESIZE + 1])
+{
+	char name[IF_NAMESIZE];
+
+	out[0] = '\0';
+	if (scope && if_indextoname(scope, name))
+		snprintf(out, IF_NAMESIZE + 1, "%%%s", name);
+	else if (scope)
+		snprintf(out, IF_NAMESIZE + 1, "%%%u", scope);
+}
+
 void address_format(const struct sockaddr_storage *ss, char *out, size_t size)
 {
-	char host[INET6_ADDRSTRLEN] = "";
+	char host[INET6_ADDRSTRLEN] = "", link[IF_NAMESIZE + 1];
 
 	if (ss->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ss;
 
 		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		snprintf(out, size, "[%s]:%u", host, ntohs(in6->sin6_port));
+		format_link(in6->sin6_scope_id, link);
+		snprintf(out, size, "[%s%s]:%u", host, link, ntohs(in6->sin6_port));
 	} else {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;
 
@@ -94,8 +108,8 @@ void conn_put_data(struct conn *conn, struct transfer *t)
 	assert(conn->params.full_feature);
 	assert(t->len ? t->data != NULL : t->with_status);
 	assert((uint64_t)t->offset + t->len <= UINT32_MAX);
-	trace(conn, "put itt %#x, %u bytes at %u%s", itt_of(&t->h), t->len, t->offset,
-	      t->with_status ? " with status" : "");
+	trace(conn, "put itt %#x, %u bytes at %u%s%s", itt_of(&t->h), t->len, t->offset,
+	      t->with_status ? " with status" : "", t->part ? " again" : "");
 	conn->ops->put_data(conn, t);
 }
 
@@ -111,11 +125,29 @@ void conn_get_data(struct conn *conn, struct transfer *t)
 	conn->ops->get_data(conn, t);
 }
 
+bool conn_resend_r2ts(struct conn *conn, uint32_t itt, uint32_t from, uint32_t count)
+{
+	assert_owner(conn->reactor);
+	assert(conn->params.full_feature);
+	trace(conn, "R2Ts of itt %#x again, %u from %u", itt, count, from);
+	return conn->ops->resend_r2ts(conn, itt, from, count);
+}
+
 void conn_cancel_data(struct conn *conn, struct transfer *t)
 {
 	assert_owner(conn->reactor);
 	trace(conn, "cancel itt %#x", itt_of(&t->h));
 	conn->ops->cancel_data(conn, t);
+}
+
+void conn_hand_over(struct conn *conn, struct reactor *to, void *ctx)
+{
+	assert_owner(conn->reactor);
+	assert(conn->movable && !conn->closing && !conn->params.full_feature);
+	assert(to != conn->reactor && !conn->pdus_out);
+	trace(conn, "goes over to reactor %u", to->index);
+	conn->ops->hand_over(conn, to, ctx);
+	assert(conn->closing);
 }
 
 void conn_close(struct conn *conn, bool flush)

@@ -197,7 +197,12 @@ static void looks_like_a_datamover(void)
 		.max_data = 128,
 	};
 	static const struct remote_data remote = { { 0, 0, 0, 7 } };
-	struct conn_params params = rig_params(), can = { .header_digest = true };
+	struct conn_params params = rig_params();
+	struct conn_params can = {
+		.header_digest = true,
+		.error_recovery_level = 2,
+		.max_connections = 4,
+	};
 	struct rig *rig = rig_create();
 	struct memory_peer *peer = connect_to(rig, NULL);
 	union pdu_header h = { .scsi_command = { .opcode = OP_SCSI_COMMAND } };
@@ -209,6 +214,8 @@ static void looks_like_a_datamover(void)
 	CU_ASSERT_EQUAL(can.max_recv_dsl, 16384);
 	CU_ASSERT_EQUAL(can.max_unexpected, 40);
 	CU_ASSERT_EQUAL(can.max_ahs, 64);
+	CU_ASSERT_EQUAL(can.error_recovery_level, 0);
+	CU_ASSERT_EQUAL(can.max_connections, 1);
 	CU_ASSERT_EQUAL(rig->conn->max_full_feature_data, 0);
 	params.first_burst = 4096;
 	conn_apply_keys(rig->conn, &params);
@@ -221,5 +228,72 @@ static void looks_like_a_datamover(void)
 	end(rig, peer);
 }
 
+/* Error recovery: what asks for a DataACK and what answers a SNACK is told from the rest. */
+static void data_in_again(void)
+{
+	struct conn_params params = rig_params();
+	struct rig *rig = rig_create();
+	struct memory_peer *peer = connect_to(rig, &params);
+	struct memory_record *r;
+
+	for (uint32_t from = 4; from < 8; from++) {
+		struct transfer *t = rig_transfer(rig, 4, 0, 10);
+
+		t->sn = 5;
+		t->ack = t->part = true;
+		t->h.data_in.ttt = be32_of(0xabc);
+		t->from = from;
+		t->to = from == 4 ? 5 : 7;
+		conn_put_data(rig->conn, t);
+		CU_ASSERT_EQUAL(t->sn, 6);
+		rig_turn(rig);
+		CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 4 ok 0\n");
+		r = memory_receive(peer);
+		CU_ASSERT_EQUAL(r != NULL, from == 5);
+		if (!r)
+			continue;
+		CU_ASSERT_EQUAL(r->h.data_in.flags, DATA_IN_ACK);
+		CU_ASSERT_EQUAL(be32_get(r->h.data_in.ttt), 0xabc);
+		CU_ASSERT_EQUAL(be32_get(r->h.data_in.datasn), 5);
+		CU_ASSERT(r->from == 5 && r->to == 7);
+		free(r);
+	}
+	end(rig, peer);
+}
+
+static void r2ts_again(void)
+{
+	struct conn_params params = rig_params();
+	struct rig *rig = rig_create();
+	struct memory_peer *peer = connect_to(rig, &params);
+	struct transfer *t = rig_transfer(rig, 5, 0, 10);
+	struct memory_record *first, *again;
+
+	t->sn = 3;
+	conn_get_data(rig->conn, t);
+	first = memory_receive(peer);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(first);
+	CU_ASSERT_FALSE(conn_resend_r2ts(rig->conn, 6, 3, 1));
+	CU_ASSERT_FALSE(conn_resend_r2ts(rig->conn, 5, 4, 0));
+	CU_ASSERT_FALSE(conn_resend_r2ts(rig->conn, 5, 0, 3));
+	CU_ASSERT_PTR_NULL(memory_receive(peer));
+	for (uint32_t count = 0; count < 2; count++) {
+		CU_ASSERT(conn_resend_r2ts(rig->conn, 5, 3, count));
+		again = memory_receive(peer);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(again);
+		CU_ASSERT_EQUAL(again->kind, MEMORY_R2T);
+		CU_ASSERT_EQUAL(memcmp(&again->h, &first->h, BHS_LEN), 0);
+		free(again);
+	}
+	CU_ASSERT_EQUAL(rig->stamps, 2);
+	CU_ASSERT(memory_data_out(peer, 5, be32_get(first->h.r2t.ttt), 0, "1234567890", 10, true));
+	CU_ASSERT_FALSE(conn_resend_r2ts(rig->conn, 5, 3, 0));
+	rig_turn(rig);
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 ok 10\n");
+	free(first);
+	end(rig, peer);
+}
+
 UNIT_MAIN(TEST(pdus_in_and_out), TEST(data_both_ways), TEST(results_of_get_data),
-	  TEST(disconnect_returns_everything), TEST(looks_like_a_datamover));
+	  TEST(disconnect_returns_everything), TEST(looks_like_a_datamover), TEST(data_in_again),
+	  TEST(r2ts_again));

@@ -31,7 +31,7 @@ struct rig {
 	void (*on_done)(struct rig *rig, struct transfer *t);
 	unsigned int transfers; /* used of: */
 	struct transfer transfer[RIG_TRANSFERS];
-	unsigned int sent;
+	unsigned int sent, stamps;
 };
 
 struct wire {
@@ -155,8 +155,8 @@ static inline void rig_closed(struct conn *conn)
 /* The template's numbers stand. */
 static inline void rig_stamp(struct conn *conn, union pdu_header *r2t)
 {
-	(void)conn;
 	(void)r2t;
+	((struct rig *)conn->user)->stamps++;
 }
 
 static const struct conn_up rig_up = {
@@ -390,6 +390,55 @@ static inline bool wire_read(const struct wire *w, size_t *at, union pdu_header 
 	}
 	*at = p;
 	return true;
+}
+
+/* An R2T as the peer reads it. */
+struct r2t {
+	uint32_t itt, ttt, r2tsn, offset, len;
+};
+
+/* The R2Ts that the target sends now. */
+static inline unsigned int read_r2ts(struct rig *rig, struct r2t *r, unsigned int max)
+{
+	struct wire *w = wire_create();
+	union pdu_header h;
+	const uint8_t *data;
+	unsigned int n = 0;
+	size_t at = 0;
+	uint32_t len;
+
+	if (rig->conn) {
+		w->header_digest = rig->conn->params.header_digest;
+		w->data_digest = rig->conn->params.data_digest;
+	}
+	rig_drain(rig, w);
+	while (wire_read(w, &at, &h, &data, &len)) {
+		CU_ASSERT_FATAL(n < max);
+		CU_ASSERT_EQUAL(h.bhs.opcode, OP_R2T);
+		CU_ASSERT_EQUAL(h.bhs.flags, PDU_FINAL);
+		CU_ASSERT_EQUAL(len, 0);
+		r[n].itt = be32_get(h.bhs.itt);
+		r[n].ttt = be32_get(h.r2t.ttt);
+		r[n].r2tsn = be32_get(h.r2t.r2tsn);
+		r[n].offset = be32_get(h.r2t.buffer_offset);
+		r[n].len = be32_get(h.r2t.desired_len);
+		CU_ASSERT(r[n].ttt != TAG_NONE);
+		n++;
+	}
+	free(w);
+	return n;
+}
+
+/* The transfer's buffer begins with len bytes of its command's pattern. */
+static inline bool landed(const struct transfer *t, uint32_t itt, uint32_t len)
+{
+	uint8_t *want = calloc(1, t->offset + len);
+	bool same;
+
+	rig_pattern(want, t->offset + len, itt);
+	same = !memcmp(t->data, want + t->offset, len);
+	free(want);
+	return same;
 }
 
 #endif

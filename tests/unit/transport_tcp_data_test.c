@@ -4,53 +4,6 @@
  */
 #include "tests/unit/transport_rig.h"
 
-struct r2t {
-	uint32_t itt, ttt, r2tsn, offset, len;
-};
-
-/* The R2Ts that the target sends now. */
-static unsigned int read_r2ts(struct rig *rig, struct r2t *r, unsigned int max)
-{
-	struct wire *w = wire_create();
-	union pdu_header h;
-	const uint8_t *data;
-	unsigned int n = 0;
-	size_t at = 0;
-	uint32_t len;
-
-	if (rig->conn) {
-		w->header_digest = rig->conn->params.header_digest;
-		w->data_digest = rig->conn->params.data_digest;
-	}
-	rig_drain(rig, w);
-	while (wire_read(w, &at, &h, &data, &len)) {
-		CU_ASSERT_FATAL(n < max);
-		CU_ASSERT_EQUAL(h.bhs.opcode, OP_R2T);
-		CU_ASSERT_EQUAL(h.bhs.flags, PDU_FINAL);
-		CU_ASSERT_EQUAL(len, 0);
-		r[n].itt = be32_get(h.bhs.itt);
-		r[n].ttt = be32_get(h.r2t.ttt);
-		r[n].r2tsn = be32_get(h.r2t.r2tsn);
-		r[n].offset = be32_get(h.r2t.buffer_offset);
-		r[n].len = be32_get(h.r2t.desired_len);
-		CU_ASSERT(r[n].ttt != TAG_NONE);
-		n++;
-	}
-	free(w);
-	return n;
-}
-
-static bool landed(const struct transfer *t, uint32_t itt, uint32_t len)
-{
-	uint8_t *want = calloc(1, t->offset + len);
-	bool same;
-
-	rig_pattern(want, t->offset + len, itt);
-	same = !memcmp(t->data, want + t->offset, len);
-	free(want);
-	return same;
-}
-
 /* One get_data() of 100000 bytes with bursts of 32768, answered as asked. */
 static void r2ts_follow_each_other(uint32_t outstanding, const char *issued)
 {

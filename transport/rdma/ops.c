@@ -10,6 +10,10 @@ static void offer_keys(struct conn *conn, struct conn_params *can)
 	/* The fabric's own CRC protects every packet: RFC 7145 6.1. */
 	can->header_digest = can->data_digest = false;
 	can->rdma_extensions = can->needs_extensions = true;
+	/* A connection cannot go over to the reactor of another: its receives are of that HCA's pool
+	 * there. And the fabric loses nothing that a level above 0 could bring back. */
+	can->error_recovery_level = 0;
+	can->max_connections = 1;
 	can->max_recv_dsl = RECV_DATA;
 	/* One receive takes all that comes unasked for. More is cheaper to read than to be sent. */
 	can->first_burst = RECV_DATA;
@@ -17,6 +21,20 @@ static void offer_keys(struct conn *conn, struct conn_params *can)
 	 * under way, which is the least it may declare, and send no additional header segments. */
 	can->max_unexpected = UNEXPECTED_MAX;
 	can->max_ahs = AHS_MAX;
+}
+
+/* The RNIC fetches the data; there is no R2T that could get lost. */
+static bool resend_r2ts(struct conn *conn, uint32_t itt, uint32_t from, uint32_t count)
+{
+	(void)conn, (void)itt, (void)from, (void)count;
+	return false;
+}
+
+/* Never called: no connection of ours is movable. */
+static void hand_over(struct conn *conn, struct reactor *to, void *ctx)
+{
+	(void)to, (void)ctx;
+	rdma_close(conn, false);
 }
 
 static void apply_keys(struct conn *conn, const struct conn_params *params)
@@ -53,6 +71,8 @@ const struct transport_ops rdma_transport = {
 	.send_pdu = rdma_send_pdu,
 	.put_data = rdma_put_data,
 	.get_data = rdma_get_data,
+	.resend_r2ts = resend_r2ts,
 	.cancel_data = rdma_cancel_data,
+	.hand_over = hand_over,
 	.close = rdma_close,
 };

@@ -178,6 +178,8 @@ void tcp_close(struct conn *conn, bool flush)
 {
 	struct tcp_conn *c = tcp_conn_of(conn);
 
+	if (c->state == TCP_MOVING)
+		return;
 	if (!flush) {
 		tcp_conn_fail(c, "closed");
 		return;
@@ -205,7 +207,7 @@ struct tcp_conn *tcp_conn_create(struct reactor *r, int fd, const struct conn_up
 	c->base.ops = &tcp_transport;
 	c->base.up = up;
 	c->base.reactor = r;
-	c->base.digests = true;
+	c->base.digests = c->base.movable = true;
 	c->base.params.max_recv_dsl = c->base.params.max_xmit_dsl = LOGIN_DATA_MAX;
 	c->fd = fd;
 	c->work.fn = end_of_turn;
@@ -225,10 +227,17 @@ err_close:
 	return NULL;
 }
 
-void tcp_conn_start(struct tcp_conn *c, void *ctx)
+void tcp_conn_start_with(struct tcp_conn *c, void *ctx, const void *bytes, uint32_t len)
 {
 	log_debug("%s: connected to %s", c->base.peer_name, c->base.local_name);
 	c->base.up->accepted(ctx, &c->base);
 	if (c->state == TCP_OPEN)
+		tcp_rx_feed(c, bytes, len);
+	if (c->state == TCP_OPEN)
 		tcp_rx_arm(c);
+}
+
+void tcp_conn_start(struct tcp_conn *c, void *ctx)
+{
+	tcp_conn_start_with(c, ctx, NULL, 0);
 }

@@ -3,6 +3,10 @@
  * Data from the initiator: get_data() becomes R2Ts, and every Data-Out is held against the burst
  * it says it belongs to (RFC 7143 11.7 and 11.8) before a pointer is made of its numbers. A task
  * whose data is spoilt drains what was asked for and then finishes with the first failure.
+ *
+ * From error recovery level 1 on a burst that lost a PDU, to its digest or to a gap, is given up
+ * where it broke off, and the rest of it asked for again (7.8, 7.9: recovery R2T). What is on its
+ * way for the old tag meanwhile is dropped.
  */
 #include "tcp.h"
 
@@ -30,6 +34,7 @@ static void burst_begin(struct tcp_conn *c, struct get *g, struct burst *b, uint
 	b->got = b->datasn = 0;
 	b->result = TRANSFER_OK;
 	b->active = true;
+	b->due = false;
 	g->outstanding++;
 	c->large_bursts += len >= LARGE;
 }
@@ -38,6 +43,10 @@ static void burst_end(struct tcp_conn *c, struct get *g, struct burst *b)
 {
 	b->active = false;
 	g->outstanding--;
+	if (b->due) {
+		b->due = false;
+		g->due--;
+	}
 	c->large_bursts -= b->len >= LARGE;
 }
 
@@ -82,42 +91,140 @@ static void fail(struct get *g, enum transfer_result result)
 {
 	if (g->result == TRANSFER_OK)
 		g->result = result;
-	list_del(&g->t->node); /* asks for nothing more */
+	if (!g->due)
+		list_del(&g->t->node); /* asks for nothing more */
 }
 
 bool tcp_r2t_due(struct tcp_conn *c, const struct transfer *t)
 {
 	const struct get *g = find(c, be32_get(t->h.bhs.itt));
 
-	return g->asked < t->len && g->outstanding < c->base.params.max_outstanding_r2t &&
-	       g->outstanding < R2T_MAX;
+	if (g->due)
+		return true;
+	return g->asked < t->len && g->result == TRANSFER_OK &&
+	       g->outstanding < c->base.params.max_outstanding_r2t && g->outstanding < R2T_MAX;
 }
 
-bool tcp_next_r2t(struct tcp_conn *c, struct transfer *t, struct bhs_r2t *r2t)
+/* The slot stands in the tag, the rest makes it one that was not used for long. */
+static uint32_t new_ttt(struct tcp_conn *c, uint32_t slot)
 {
-	struct get *g = find(c, be32_get(t->h.bhs.itt));
+	uint32_t ttt = c->next_ttt++ << 4 | slot;
+
+	return ttt == TAG_NONE ? c->next_ttt++ << 4 | slot : ttt;
+}
+
+static struct burst *ask(struct tcp_conn *c, struct get *g)
+{
+	struct transfer *t = g->t;
 	uint32_t len = t->len - g->asked, slot = 0;
 	struct burst *b;
 
-	if (!tcp_r2t_due(c, t))
-		return false;
 	if (len > c->base.params.max_burst)
 		len = c->base.params.max_burst;
 	while (g->burst[slot].active)
 		slot++;
 	b = &g->burst[slot];
-	/* The slot stands in the tag, the rest makes it one that was not used for long. */
-	b->ttt = c->next_ttt++ << 4 | slot;
-	if (b->ttt == TAG_NONE)
-		b->ttt = c->next_ttt++ << 4 | slot;
+	b->ttt = new_ttt(c, slot);
+	b->r2tsn = t->sn++;
+	b->recoveries = 0;
 	burst_begin(c, g, b, t->offset + g->asked, len);
 	g->asked += len;
+	return b;
+}
+
+/* The one with the lowest R2TSN of those that are to be sent again. */
+static struct burst *ask_again(struct get *g)
+{
+	struct burst *first = NULL;
+
+	for (uint32_t i = 0; i < R2T_MAX; i++) {
+		struct burst *b = &g->burst[i];
+
+		if (b->due && (!first || (int32_t)(b->r2tsn - first->r2tsn) < 0))
+			first = b;
+	}
+	first->due = false;
+	g->due--;
+	return first;
+}
+
+bool tcp_next_r2t(struct tcp_conn *c, struct transfer *t, struct bhs_r2t *r2t)
+{
+	struct get *g = find(c, be32_get(t->h.bhs.itt));
+	const struct burst *b;
+
+	if (!tcp_r2t_due(c, t))
+		return false;
+	b = g->due ? ask_again(g) : ask(c, g);
 	r2t->flags = PDU_FINAL;
 	r2t->ttt = be32_of(b->ttt);
-	r2t->r2tsn = be32_of(t->sn++);
+	r2t->r2tsn = be32_of(b->r2tsn);
 	r2t->buffer_offset = be32_of(b->offset);
-	r2t->desired_len = be32_of(len);
+	r2t->desired_len = be32_of(b->len);
 	return true;
+}
+
+static void queue_r2ts(struct tcp_conn *c, struct transfer *t)
+{
+	if (!list_empty(&t->node))
+		return;
+	t->h.bhs.opcode = OP_R2T;
+	c->base.up->stamp(&c->base, &t->h);
+	list_add_tail(&c->tx.queue, &t->node);
+	tcp_conn_defer(c);
+}
+
+static void set_due(struct get *g, struct burst *b)
+{
+	g->due += !b->due;
+	b->due = true;
+}
+
+bool tcp_resend_r2ts(struct conn *conn, uint32_t itt, uint32_t from, uint32_t count)
+{
+	struct tcp_conn *c = tcp_conn_of(conn);
+	struct get *g = find(c, itt);
+	bool any = false;
+
+	if (!g || g->canceled)
+		return false;
+	for (uint32_t i = 0; i < R2T_MAX; i++) {
+		struct burst *b = &g->burst[i];
+		uint32_t ahead = b->r2tsn - from;
+
+		if (!b->active || b->ttt == TAG_NONE || ahead > (count ? count - 1 : INT32_MAX))
+			continue;
+		set_due(g, b);
+		any = true;
+	}
+	if (any)
+		queue_r2ts(c, g->t);
+	return any;
+}
+
+static bool recoverable(const struct tcp_conn *c, const struct get *g, const struct burst *b)
+{
+	return c->base.params.error_recovery_level && g->result == TRANSFER_OK && b->got < b->len &&
+	       b->recoveries < RECOVERIES_MAX;
+}
+
+/* Recovery R2T: what is missing of b becomes a burst of its own. */
+static void recover(struct tcp_conn *c, struct get *g, struct burst *b)
+{
+	struct transfer *t = g->t;
+	uint32_t ttt;
+
+	burst_end(c, g, b);
+	if (b->offset == t->offset + t->received)
+		t->received += b->got;
+	ttt = new_ttt(c, (uint32_t)(b - g->burst));
+	if (!b->recoveries++)
+		b->oldest_ttt = b->ttt == TAG_NONE ? ttt : b->ttt;
+	b->ttt = ttt;
+	b->r2tsn = t->sn++;
+	burst_begin(c, g, b, b->offset + b->got, b->len - b->got);
+	set_due(g, b);
+	queue_r2ts(c, t);
 }
 
 /* Which burst a Data-Out answers; NULL: none of this transfer. */
@@ -126,6 +233,19 @@ static struct burst *burst_of(struct get *g, uint32_t ttt)
 	struct burst *b = g->t->unsolicited ? &g->burst[0] : &g->burst[ttt % R2T_MAX];
 
 	return b->active && b->ttt == ttt ? b : NULL;
+}
+
+/* A tag that a recovery R2T took the place of: its data may still be on the way. */
+static bool given_up(const struct get *g, uint32_t ttt)
+{
+	const struct burst *b = &g->burst[g->t->unsolicited ? 0 : ttt % R2T_MAX];
+	uint32_t age = b->ttt - ttt;
+
+	if (!b->recoveries)
+		return false;
+	if (ttt == TAG_NONE)
+		return g->t->unsolicited;
+	return age && age % R2T_MAX == 0 && age <= b->ttt - b->oldest_ttt;
 }
 
 static void protocol_error(struct tcp_conn *c, enum reject_reason reason, bool fatal)
@@ -163,13 +283,17 @@ void tcp_data_out_begin(struct tcp_conn *c)
 		return;
 	}
 	b = burst_of(g, ttt);
+	if (!b && given_up(g, ttt)) {
+		c->data_out_dropped++;
+		return;
+	}
 	if (!b) {
 		not_asked_for(c, g, ttt);
 		return;
 	}
 	/* Data beyond an R2T is an attack or a lost mind; beyond the unsolicited limit it is
 	 * what the session has sense data for, as long as the numbers do not wrap. */
-	if (end > (g->t->unsolicited ? UINT32_MAX : (uint64_t)b->offset + b->len)) {
+	if (end > (ttt == TAG_NONE ? UINT32_MAX : (uint64_t)b->offset + b->len)) {
 		protocol_error(c, REJECT_INVALID_PDU_FIELD, true);
 		return;
 	}
@@ -195,11 +319,7 @@ static void burst_done(struct tcp_conn *c, struct get *g, struct burst *b)
 	if (b->result != TRANSFER_OK)
 		fail(g, b->result);
 	if (g->result == TRANSFER_OK && !t->unsolicited && g->asked < t->len) {
-		if (list_empty(&t->node)) {
-			c->base.up->stamp(&c->base, &t->h);
-			list_add_tail(&c->tx.queue, &t->node);
-			tcp_conn_defer(c);
-		}
+		queue_r2ts(c, t);
 	} else if (!g->outstanding) {
 		if (g->result == TRANSFER_OK && !t->unsolicited)
 			t->received = t->len; /* whatever the order of the bursts */
@@ -214,8 +334,13 @@ void tcp_data_out_end(struct tcp_conn *c, bool digest_ok)
 	bool last = h->flags & PDU_FINAL;
 	struct burst *b = c->rx.burst;
 	struct get *g = c->rx.get;
-	bool full;
+	bool solicited, full;
 
+	if (!digest_ok) {
+		protocol_error(c, REJECT_DATA_DIGEST, false);
+		if (c->rx.get != g)
+			return; /* the callee canceled it */
+	}
 	if (!g)
 		return;
 	if (!b) {
@@ -229,13 +354,15 @@ void tcp_data_out_end(struct tcp_conn *c, bool digest_ok)
 		b->datasn++;
 	} else if (b->result == TRANSFER_OK) {
 		b->result = TRANSFER_DIGEST;
-		protocol_error(c, REJECT_DATA_DIGEST, false);
-		if (c->rx.get != g)
-			return; /* the callee canceled it */
 	}
 	c->rx.get = NULL;
-	full = !g->t->unsolicited && be32_get(h->buffer_offset) + len == b->offset + b->len;
-	if (b->result == TRANSFER_OK && !g->t->unsolicited && last != full)
+	if (b->result == TRANSFER_DIGEST && recoverable(c, g, b)) {
+		recover(c, g, b);
+		return;
+	}
+	solicited = b->ttt != TAG_NONE;
+	full = solicited && be32_get(h->buffer_offset) + len == b->offset + b->len;
+	if (b->result == TRANSFER_OK && solicited && last != full)
 		b->result = TRANSFER_SHORT;
 	if (last || full)
 		burst_done(c, g, b);
@@ -267,6 +394,7 @@ void tcp_get_data(struct conn *conn, struct transfer *t)
 	g->next = *bucket(c, itt);
 	*bucket(c, itt) = g;
 	if (t->unsolicited) {
+		g->asked = t->len;
 		g->burst[0].ttt = TAG_NONE;
 		burst_begin(c, g, &g->burst[0], t->offset, t->len);
 		return;

@@ -282,6 +282,8 @@ const struct transport_ops tcp_transport = {
 	.send_pdu = tcp_send_pdu,
 	.put_data = tcp_put_data,
 	.get_data = tcp_get_data,
+	.resend_r2ts = tcp_resend_r2ts,
 	.cancel_data = tcp_cancel_data,
+	.hand_over = tcp_hand_over,
 	.close = tcp_close,
 };

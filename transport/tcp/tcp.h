@@ -6,6 +6,7 @@
  *   conn.c    life of a connection from its creation to closed()
  *   rx.c      bytes -> PDUs; payload lands where it belongs
  *   data.c    get_data(): R2Ts, and the rules every Data-Out is measured by
+ *   move.c    hand_over(): to another reactor
  *   tx.c      PDUs, Data-In and R2Ts -> one sendmsg in flight
  *   test.c    the same without a socket
  *
@@ -28,6 +29,7 @@ enum {
 	LARGE = 8 * 1024, /* payload: landing it in place is worth a receive of its own */
 	GET_BUCKETS = 64,
 	R2T_MAX = 16, /* R2Ts in flight of one command */
+	RECOVERIES_MAX = 8, /* recovery R2Ts of one burst; more, and its data is lost */
 	BATCH_IOVS = 384, /* 128 Data-In PDUs of one segment each go in one send */
 	BATCH_BYTES = 1 << 20,
 	BATCH_TEXT = 20 * 1024, /* headers, digests, padding, small payloads */
@@ -35,14 +37,19 @@ enum {
 	FLUSH_SECONDS = 2, /* how long a peer may take to read our last words */
 };
 
-/* One burst: the answer to one R2T, or the unsolicited sequence. */
+/* One burst: the answer to one R2T, or the unsolicited sequence. A recovery R2T makes one of what
+ * is missing of the burst before it, in the same place. */
 struct burst {
-	bool active; /* its data is outstanding */
 	uint32_t ttt; /* TAG_NONE: unsolicited */
 	uint32_t offset, len; /* Buffer Offset of the whole command, bytes */
 	uint32_t got; /* bytes that landed, contiguous from offset */
 	uint32_t datasn; /* next one expected */
-	enum transfer_result result;
+	uint32_t r2tsn;
+	uint32_t oldest_ttt; /* the first that is this burst's, or was before a recovery R2T */
+	bool active; /* its data is outstanding */
+	bool due; /* its R2T is to be sent (again) before any new one */
+	uint8_t recoveries; /* recovery R2Ts so far */
+	enum transfer_result result : 8;
 };
 
 /* A get_data() in progress. */
@@ -52,6 +59,7 @@ struct get {
 	uint32_t itt;
 	uint32_t asked; /* bytes covered by R2Ts so far */
 	uint8_t outstanding; /* bursts in flight */
+	uint8_t due; /* of these: bursts with an R2T to be sent (again) */
 	bool canceled; /* waits for the kernel to let go of the buffer */
 	enum transfer_result result; /* first failure of any burst */
 	struct burst burst[R2T_MAX];
@@ -117,6 +125,7 @@ struct tcp_shard {
 
 enum tcp_state {
 	TCP_OPEN,
+	TCP_MOVING, /* hand_over(): the socket is another's; dead when it has arrived there */
 	TCP_FLUSHING, /* close(flush): sends what is queued, discards what comes in */
 	TCP_LINGERING, /* all sent and FIN is out: a reset now could eat the last words */
 	TCP_DEAD, /* returns everything, then closed() */
@@ -161,6 +170,8 @@ static inline void tcp_load_sub(struct reactor *r)
 struct tcp_conn *tcp_conn_create(struct reactor *r, int fd, const struct conn_up *up);
 /* accepted() and the first receive. */
 void tcp_conn_start(struct tcp_conn *c, void *ctx);
+/* The same for one that has been read from: len bytes come first. */
+void tcp_conn_start_with(struct tcp_conn *c, void *ctx, const void *bytes, uint32_t len);
 /* The connection is of no use any more: tears it down at the end of the turn. */
 void tcp_conn_fail(struct tcp_conn *c, const char *why);
 void tcp_close(struct conn *conn, bool flush);
@@ -181,6 +192,8 @@ void tcp_rx_discard(struct tcp_conn *c);
 unsigned int tcp_rx_iov(struct tcp_conn *c, struct iovec iov[2]);
 /* n bytes have come to where tcp_rx_iov() said: parses. */
 void tcp_rx_received(struct tcp_conn *c, uint32_t n);
+/* As if len bytes had been received; returns how many were, before nothing is read any more. */
+size_t tcp_rx_feed(struct tcp_conn *c, const void *bytes, size_t len);
 void tcp_rx_init(struct tcp_conn *c);
 
 /* data.c: Data-Out under way is c->rx.pdu. */
@@ -189,6 +202,7 @@ void tcp_rx_init(struct tcp_conn *c);
 void tcp_data_out_begin(struct tcp_conn *c);
 void tcp_data_out_end(struct tcp_conn *c, bool digest_ok);
 void tcp_get_data(struct conn *conn, struct transfer *t);
+bool tcp_resend_r2ts(struct conn *conn, uint32_t itt, uint32_t from, uint32_t count);
 void tcp_cancel_data(struct conn *conn, struct transfer *t);
 /* A cancel_data() that waited for the receive in flight: it is not any more. */
 void tcp_data_let_go(struct tcp_conn *c);
@@ -197,6 +211,10 @@ void tcp_data_cancel_all(struct tcp_conn *c);
 /* Fills in the next R2T of a transfer on the send queue; false: none is due. */
 bool tcp_next_r2t(struct tcp_conn *c, struct transfer *t, struct bhs_r2t *r2t);
 bool tcp_r2t_due(struct tcp_conn *c, const struct transfer *t);
+
+/* move.c */
+
+void tcp_hand_over(struct conn *conn, struct reactor *to, void *ctx);
 
 /* tx.c */
 

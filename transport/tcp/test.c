@@ -20,26 +20,7 @@ struct conn *tcp_conn_create_test(struct reactor *r, const struct conn_up *up, v
 
 size_t tcp_test_feed(struct conn *conn, const void *bytes, size_t len)
 {
-	struct tcp_conn *c = tcp_conn_of(conn);
-	const uint8_t *from = bytes;
-	size_t left = len;
-
-	while (left && !c->rx.stopped) {
-		struct iovec iov[2];
-		unsigned int n = tcp_rx_iov(c, iov);
-		uint32_t got = 0;
-
-		for (unsigned int i = 0; i < n && left; i++) {
-			size_t part = iov[i].iov_len < left ? iov[i].iov_len : left;
-
-			memcpy(iov[i].iov_base, from, part);
-			from += part;
-			left -= part;
-			got += (uint32_t)part;
-		}
-		tcp_rx_received(c, got);
-	}
-	return len - left;
+	return tcp_rx_feed(tcp_conn_of(conn), bytes, len);
 }
 
 void tcp_test_eof(struct conn *conn)

@@ -127,6 +127,11 @@ static bool add_data_in(struct tcp_conn *c, struct tx_batch *b, struct transfer 
 		if (len > room)
 			len = room;
 		last = *done + len == t->len;
+		if (t->part && (t->sn < t->from || t->sn >= t->to)) {
+			t->sn++;
+			*done += len;
+			continue; /* left with the others, that time */
+		}
 		h = add_text(b, BHS_LEN);
 		*h = t->h;
 		h->data_in.flags = 0;
@@ -140,6 +145,10 @@ static bool add_data_in(struct tcp_conn *c, struct tx_batch *b, struct transfer 
 				h->data_in.flags = PDU_FINAL;
 		}
 		h->data_in.ttt = be32_of(TAG_NONE);
+		if (last && t->ack) {
+			h->data_in.flags |= DATA_IN_ACK;
+			h->data_in.ttt = t->h.data_in.ttt;
+		}
 		h->data_in.datasn = be32_of(t->sn++);
 		h->data_in.buffer_offset = be32_of(offset);
 		add_pdu(c, b, h, len ? (uint8_t *)t->data + *done : NULL, len);
@@ -197,37 +206,6 @@ static void batch_put(struct tcp_conn *c)
 		tcp_conn_defer(container_of(node, struct tcp_conn, tx.starved));
 }
 
-void tcp_tx_flush(struct tcp_conn *c)
-{
-	struct tx_batch *b;
-
-	if (c->tx.batch || list_empty(&c->tx.queue))
-		return;
-	b = batch_get(c);
-	if (!b)
-		return;
-	while (!list_empty(&c->tx.queue)) {
-		struct tx_item *item = list_entry(c->tx.queue.next, struct tx_item, node);
-
-		if (!add_item(c, b, item))
-			break;
-		list_del(&item->node);
-		/* An R2T is gone when it is in the batch; its transfer lives on. */
-		if (item->h.bhs.opcode != OP_R2T)
-			list_add_tail(&b->items, &item->node);
-	}
-	c->tx.batch = b;
-	if (!b->bytes) {
-		batch_put(c);
-		return;
-	}
-	memset(&b->msg, 0, sizeof(b->msg));
-	b->msg.msg_iov = b->iov;
-	b->msg.msg_iovlen = b->iovs;
-	stat_add(&c->base.pdus_out, b->pdus);
-	submit(c);
-}
-
 static void queue(struct tcp_conn *c, struct tx_item *item)
 {
 	c->base.bytes_queued += tx_item_weight(item);
@@ -275,6 +253,38 @@ static void batch_sent(struct tcp_conn *c, enum transfer_result result)
 	list_splice_tail(&items, &c->tx.batch->items);
 	batch_put(c);
 	give_back(c, &items, result);
+}
+
+void tcp_tx_flush(struct tcp_conn *c)
+{
+	struct tx_batch *b;
+
+	if (c->tx.batch || list_empty(&c->tx.queue))
+		return;
+	b = batch_get(c);
+	if (!b)
+		return;
+	while (!list_empty(&c->tx.queue)) {
+		struct tx_item *item = list_entry(c->tx.queue.next, struct tx_item, node);
+
+		if (!add_item(c, b, item))
+			break;
+		list_del(&item->node);
+		/* An R2T is gone when it is in the batch; its transfer lives on. */
+		if (item->h.bhs.opcode != OP_R2T)
+			list_add_tail(&b->items, &item->node);
+	}
+	c->tx.batch = b;
+	if (!b->bytes) {
+		/* R2Ts that are not due any more, or a run that a SNACK had nothing of. */
+		batch_sent(c, TRANSFER_OK);
+		return;
+	}
+	memset(&b->msg, 0, sizeof(b->msg));
+	b->msg.msg_iov = b->iov;
+	b->msg.msg_iovlen = b->iovs;
+	stat_add(&c->base.pdus_out, b->pdus);
+	submit(c);
 }
 
 void tcp_tx_sent(struct tcp_conn *c, int res)
