@@ -38,18 +38,22 @@ LIB := $(call objs,$(addsuffix /*.c,core transport transport/tcp session scsi ba
 RDMA := $(call objs,transport/rdma/*.c)
 RISERD := $(call objs,tools/riserd/*.c)
 BENCH := $(call objs,tools/riser-bench/*.c)
+ISNS := $(call objs,tools/riser-isns/*.c)
 TESTLIB := $(call objs,tests/lib/*.c)
 TEST_OBJS := $(call objs,tests/unit/*_test.c tests/integration/*_test.c)
 TESTS := $(TEST_OBJS:.o=)
 FUZZ_OBJS := $(call objs,tests/fuzz/fuzz_*.c)
 FUZZERS := $(FUZZ_OBJS:.o=)
+MEMORY_OBJS := $(call objs,tests/conformance/*.c)
+MEMORY := $(if $(MEMORY_OBJS),$(O)/tests/conformance/memory_target)
 FUZZLIB := $(filter-out $(FUZZ_OBJS),$(call objs,tests/fuzz/*.c))
 PROGS := $(if $(RISERD),$(O)/riserd) $(if $(BENCH),$(O)/riser-bench)
-PLUGIN := $(if $(RDMA),$(O)/riser-rdma.so)
+PLUGIN := $(if $(RDMA),$(O)/riser-rdma.so) $(if $(ISNS),$(O)/riser-isns)
 
 all: $(PROGS) $(PLUGIN)
-tests: $(TESTS)
+tests: $(TESTS) $(MEMORY)
 fuzzers: $(FUZZERS)
+memory-target: $(MEMORY)
 
 # Objects depend on the command that makes them, archives on the list of their members.
 $(O)/.flags: STAMP = $(CC) $(CPPFLAGS) $(CFLAGS) $(RDMA_CFLAGS)
@@ -57,7 +61,8 @@ $(O)/.members: STAMP = $(LIB) $(RDMA) $(TESTLIB) $(FUZZLIB)
 # riserd and its plug-in share structures: only with the same headers do they fit each other.
 $(O)/.build: STAMP = $(shell cat include/*.h core/*.h | sha256sum | cut -c 1-16)
 $(O)/.flags $(O)/.members $(O)/.build: FORCE
-	@pkg-config --exists --print-errors $(PKGS) $(RDMA_PKGS) librdmacm || \
+	@pkg-config --exists --print-errors $(PKGS) $(RDMA_PKGS) librdmacm && \
+		echo '#include <libisns/isns.h>' | $(CC) -E -o /dev/null - || \
 		{ echo "to build riser, as root: ci/deps build" >&2; exit 1; }
 	@mkdir -p $(@D); echo '$(STAMP)' | cmp -s - $@ || echo '$(STAMP)' > $@
 
@@ -97,8 +102,15 @@ $(O)/riser-rdma.so: $(RDMA) $(O)/riserd
 		> /dev/null || { rm -f $@; exit 1; }
 $(O)/riser-bench: $(BENCH) $(O)/libriser.a
 	$(LINK)
+# A program, because its library ends the process that it is in when it likes.
+$(O)/riser-isns: $(ISNS)
+	$(Q)$(if $(V),,echo "  LINK    $@";) $(CC) $(LDFLAGS) -o $@ $^ -lisns
 $(TESTS): %: %.o $(O)/libtest.a $(O)/libriser.a
 	$(LINK) $(shell pkg-config --libs cunit)
+# With the fuzz targets' objects too, but for libFuzzer's main().
+$(MEMORY): private LDFLAGS := $(subst fuzzer,fuzzer-no-link,$(LDFLAGS))
+$(MEMORY): $(MEMORY_OBJS) $(O)/libriser.a
+	$(LINK)
 $(FUZZERS): %: %.o $(O)/libfuzz.a $(O)/libtest.a $(O)/libriser.a
 	$(LINK)
 $(filter $(O)/tests/unit/transport_rdma_% $(O)/tests/fuzz/fuzz_iser%,$(TESTS) $(FUZZERS)): \
@@ -126,7 +138,7 @@ check: tests
 	@$(RUN) --name unit --tap $(filter $(O)/tests/unit/%,$(TESTS))
 
 integration: all tests
-	@if command -v clang >/dev/null; then $(BUILD) $(FUZZ) fuzzers; fi
+	@if command -v clang >/dev/null; then $(BUILD) $(FUZZ) fuzzers memory-target; fi
 	@$(RUN) --name integration tests/integration $(filter $(O)/tests/integration/%,$(TESTS))
 
 guest: all
@@ -167,7 +179,8 @@ lint:
 install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(O)/riserd
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/riser-bench
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/riser $(PLUGIN)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/riser $(filter %.so,$(PLUGIN))
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/riser $(filter-out %.so,$(PLUGIN))
 	$(foreach s,1 8,$(foreach m,$(wildcard docs/*.$s),\
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$s $m;))
 
@@ -175,7 +188,7 @@ clean:
 	@test ! -e $(O)/Makefile || { echo "clean: $(O) holds the sources" >&2; exit 1; }
 	rm -rf -- $(O)
 
--include $(patsubst %.o,%.d,$(LIB) $(RDMA) $(RISERD) $(BENCH) $(TESTLIB) $(TEST_OBJS) \
-	$(FUZZ_OBJS) $(FUZZLIB))
-.PHONY: all tests fuzzers run check integration guest test fuzz bench lint install clean FORCE
+-include $(patsubst %.o,%.d,$(LIB) $(RDMA) $(RISERD) $(BENCH) $(ISNS) $(TESTLIB) $(TEST_OBJS) \
+	$(FUZZ_OBJS) $(FUZZLIB) $(MEMORY_OBJS))
+.PHONY: all tests fuzzers memory-target run check integration guest test fuzz bench lint install clean FORCE
 .SECONDARY:
