@@ -128,6 +128,7 @@ struct transfer {
 	bool ack;
 	bool part;
 	uint32_t from, to;
+	uint32_t segment; /* the transport's; put: max_xmit_dsl when it was handed over */
 	/* result */
 	uint32_t received; /* get: bytes that landed, contiguous from offset; put: transport's */
 	enum transfer_result result;

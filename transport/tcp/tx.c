@@ -122,8 +122,8 @@ static bool add_data_in(struct tcp_conn *c, struct tx_batch *b, struct transfer 
 		if (!has_room(b))
 			return false;
 		room -= offset < max_burst ? offset : offset % max_burst;
-		if (len > c->base.params.max_xmit_dsl)
-			len = c->base.params.max_xmit_dsl;
+		if (len > t->segment)
+			len = t->segment;
 		if (len > room)
 			len = room;
 		last = *done + len == t->len;
@@ -340,6 +340,8 @@ void tcp_send_pdu(struct conn *conn, struct tx_pdu *pdu)
 void tcp_put_data(struct conn *conn, struct transfer *t)
 {
 	t->h.bhs.opcode = OP_DATA_IN;
+	/* A new MaxRecvDataSegmentLength holds for what comes behind the Text Response. */
+	t->segment = conn->params.max_xmit_dsl;
 	queue(tcp_conn_of(conn), container_of(&t->node, struct tx_item, node));
 }
 
