@@ -260,6 +260,36 @@ static inline struct transfer *rig_get(struct rig *rig, uint32_t itt, uint32_t l
 	return t;
 }
 
+/* Unsolicited data that comes first. */
+static inline struct transfer *rig_get_unsolicited(struct rig *rig, uint32_t itt, uint32_t offset,
+						   uint32_t len)
+{
+	struct transfer *t = rig_transfer(rig, itt, offset, len);
+
+	t->unsolicited = true;
+	t->h.bhs.lun[1] = 9;
+	conn_get_data(rig->conn, t);
+	return t;
+}
+
+/* A Data-In template with every field of status set; nothing is sent yet. */
+static inline struct transfer *rig_data_in(struct rig *rig, uint32_t itt, uint32_t offset,
+					   uint32_t len)
+{
+	struct transfer *t = rig_transfer(rig, itt, offset, len);
+
+	if (len)
+		rig_pattern(t->data, len, itt + offset);
+	t->h.data_in.status = 0x5a;
+	t->h.data_in.flags = DATA_IN_UNDERFLOW;
+	t->h.data_in.statsn = be32_of(77);
+	t->h.data_in.expcmdsn = be32_of(88);
+	t->h.data_in.maxcmdsn = be32_of(99);
+	t->h.data_in.residual = be32_of(55);
+	t->h.data_in.lun[1] = 3;
+	return t;
+}
+
 static inline void rig_free_data(struct rig *rig)
 {
 	for (unsigned int i = 0; i < rig->transfers; i++)
@@ -275,6 +305,18 @@ static inline struct wire *wire_create(void)
 		abort();
 	w->len = 0;
 	w->header_digest = w->data_digest = false;
+	return w;
+}
+
+/* One with the digests of the connection. */
+static inline struct wire *wire_for(const struct rig *rig)
+{
+	struct wire *w = wire_create();
+
+	if (rig->conn) {
+		w->header_digest = rig->conn->params.header_digest;
+		w->data_digest = rig->conn->params.data_digest;
+	}
 	return w;
 }
 
@@ -364,6 +406,21 @@ static inline void rig_feed(struct rig *rig, struct wire *w)
 	w->len = 0;
 }
 
+/* Feeds all of it; the log of what that did. */
+static inline const char *rig_fed(struct rig *rig, struct wire *w)
+{
+	rig_feed(rig, w);
+	return rig_log(rig);
+}
+
+/* The end of a test: its memory goes before the connection does, which has no use for it. */
+static inline void rig_end(struct rig *rig, struct wire *w)
+{
+	rig_free_data(rig);
+	rig_destroy(rig);
+	free(w);
+}
+
 /* Reads the PDU at *at of what the target sent; false: that was the end. */
 static inline bool wire_read(const struct wire *w, size_t *at, union pdu_header *h,
 			     const uint8_t **data, uint32_t *len)
@@ -400,17 +457,13 @@ struct r2t {
 /* The R2Ts that the target sends now. */
 static inline unsigned int read_r2ts(struct rig *rig, struct r2t *r, unsigned int max)
 {
-	struct wire *w = wire_create();
+	struct wire *w = wire_for(rig);
 	union pdu_header h;
 	const uint8_t *data;
 	unsigned int n = 0;
 	size_t at = 0;
 	uint32_t len;
 
-	if (rig->conn) {
-		w->header_digest = rig->conn->params.header_digest;
-		w->data_digest = rig->conn->params.data_digest;
-	}
 	rig_drain(rig, w);
 	while (wire_read(w, &at, &h, &data, &len)) {
 		CU_ASSERT_FATAL(n < max);
@@ -427,6 +480,21 @@ static inline unsigned int read_r2ts(struct rig *rig, struct r2t *r, unsigned in
 	}
 	free(w);
 	return n;
+}
+
+/* The only R2T that the target sends now. */
+static inline struct r2t read_r2t(struct rig *rig)
+{
+	struct r2t r;
+
+	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+	return r;
+}
+
+/* All that the R2T asks for. */
+static inline void wire_answer(struct wire *w, const struct r2t *r)
+{
+	wire_data_out(w, r->itt, r->ttt, 0, r->offset, r->len, true);
 }
 
 /* The transfer's buffer begins with len bytes of its command's pattern. */

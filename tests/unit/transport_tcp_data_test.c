@@ -41,9 +41,7 @@ static void r2ts_follow_each_other(uint32_t outstanding, const char *issued)
 	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 ok 100000\n");
 	CU_ASSERT_EQUAL(t->sn, 11);
 	CU_ASSERT(landed(t, 5, 100000));
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 static void r2t_scheduling(void)
@@ -66,18 +64,15 @@ static void bursts_may_complete_in_any_order(void)
 	rig = rig_tcp(&params);
 	t = rig_get(rig, 6, 3 * 32768);
 	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, r, 4), 2);
-	wire_data_out(w, 6, r[1].ttt, 0, r[1].offset, r[1].len, true);
+	wire_answer(w, &r[1]);
 	rig_feed(rig, w);
 	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, r + 2, 2), 1);
 	CU_ASSERT(r[2].ttt != r[0].ttt && r[2].ttt != r[1].ttt);
-	wire_data_out(w, 6, r[2].ttt, 0, r[2].offset, r[2].len, true);
-	wire_data_out(w, 6, r[0].ttt, 0, r[0].offset, r[0].len, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 6 ok 98304\n");
+	wire_answer(w, &r[2]);
+	wire_answer(w, &r[0]);
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 6 ok 98304\n");
 	CU_ASSERT(landed(t, 6, 3 * 32768));
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 static void many_commands_at_a_time(void)
@@ -98,9 +93,7 @@ static void many_commands_at_a_time(void)
 		CU_ASSERT_EQUAL(rig->transfer[i].received, 1000 + i);
 		CU_ASSERT(landed(&rig->transfer[i], i * 64, 1000 + i));
 	}
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 /* The rows of wrong Data-Out against a transfer of 10000 bytes at 1000 in one burst. */
@@ -200,7 +193,7 @@ static void wrong_data_out(void)
 		memset((uint8_t *)t->data + 10000, 0x5a, sizeof(guard));
 		memset(guard, 0x5a, sizeof(guard));
 		conn_get_data(rig->conn, t);
-		CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+		r = read_r2t(rig);
 		for (unsigned int k = 0; k < 3 && row->pdu[k].itt; k++) {
 			uint32_t ttt = row->pdu[k].no_ttt ? TAG_NONE : r.ttt + row->pdu[k].ttt_plus;
 
@@ -215,8 +208,7 @@ static void wrong_data_out(void)
 		if (!fatal) {
 			/* The stream is in step. */
 			wire_plain(w, OP_NOP_OUT, 2, 0);
-			rig_feed(rig, w);
-			CU_ASSERT_STRING_EQUAL(rig_log(rig), "pdu 00 itt 2\n");
+			CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "pdu 00 itt 2\n");
 		}
 		CU_ASSERT_EQUAL(read_r2ts(rig, &r, 0), 0);
 		CU_ASSERT_EQUAL(memcmp((uint8_t *)t->data + 10000, guard, sizeof(guard)), 0);
@@ -224,8 +216,7 @@ static void wrong_data_out(void)
 		if (rig->conn)
 			conn_close(rig->conn, false);
 		rig_turn(rig);
-		rig_free_data(rig);
-		rig_destroy(rig);
+		rig_end(rig, NULL);
 	}
 	free(w);
 }
@@ -240,19 +231,16 @@ static void nothing_lands_out_of_order(void)
 	uint8_t zero[5000] = { 0 };
 	struct r2t r;
 
-	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+	r = read_r2t(rig);
 	wire_data_out(w, 5, r.ttt, 0, 0, 5000, false);
 	wire_data_out(w, 5, r.ttt, 2, 5000, 3000, false);
 	wire_data_out(w, 5, r.ttt, 3, 8000, 2000, true);
 	wire_data_out(w, 5, r.ttt, 1, 5000, 3000, false);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 digest 5000\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 5 digest 5000\n");
 	CU_ASSERT(landed(t, 5, 5000));
 	CU_ASSERT_EQUAL(memcmp((uint8_t *)t->data + 5000, zero, 5000), 0);
 	CU_ASSERT_EQUAL(tcp_test_dropped(rig->conn), 1);
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 /* A spoilt task asks for nothing more but drains what it has asked for. */
@@ -268,16 +256,13 @@ static void a_spoilt_task_drains_its_other_bursts(void)
 	rig_get(rig, 5, 10 * 32768);
 	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, r, 4), 3);
 	wire_data_out(w, 5, r[0].ttt, 0, r[0].offset, 100, true);
-	wire_data_out(w, 5, r[1].ttt, 0, r[1].offset, r[1].len, true);
+	wire_answer(w, &r[1]);
 	rig_feed(rig, w);
 	CU_ASSERT_EQUAL(read_r2ts(rig, r, 0), 0);
 	CU_ASSERT_STRING_EQUAL(rig_log(rig), "");
 	wire_data_out(w, 5, r[2].ttt, 9, r[2].offset, r[2].len, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 short 100\n");
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 5 short 100\n");
+	rig_end(rig, w);
 }
 
 static void bad_data_digest_spoils_the_burst(void)
@@ -291,33 +276,19 @@ static void bad_data_digest_spoils_the_burst(void)
 	rig = rig_tcp(&params);
 	CU_ASSERT(rig->conn->stable_source);
 	rig_get(rig, 5, 10001);
-	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+	r = read_r2t(rig);
 	wire_data_out(w, 5, r.ttt, 0, 0, 5000, false);
 	w->b[BHS_LEN + 17] ^= 4;
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "error 02 opcode 05\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "error 02 opcode 05\n");
 	wire_data_out(w, 5, r.ttt, 1, 5000, 5001, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 digest 0\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 5 digest 0\n");
 	/* The last one is the bad one. */
 	rig_get(rig, 6, 3);
-	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+	r = read_r2t(rig);
 	wire_data_out(w, 6, r.ttt, 0, 0, 3, true);
 	w->b[BHS_LEN + 3] = 1; /* padding */
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "error 02 opcode 05\ndone 6 digest 0\n");
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
-}
-
-static struct transfer *get_unsolicited(struct rig *rig, uint32_t itt, uint32_t len)
-{
-	struct transfer *t = rig_transfer(rig, itt, 0, len);
-
-	t->unsolicited = true;
-	conn_get_data(rig->conn, t);
-	return t;
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "error 02 opcode 05\ndone 6 digest 0\n");
+	rig_end(rig, w);
 }
 
 static void unsolicited_data(void)
@@ -325,49 +296,40 @@ static void unsolicited_data(void)
 	struct conn_params params = rig_params();
 	struct rig *rig = rig_tcp(&params);
 	struct wire *w = wire_create();
-	struct transfer *t = get_unsolicited(rig, 5, 8000);
+	struct transfer *t = rig_get_unsolicited(rig, 5, 0, 8000);
 
 	/* Ends with F, however much has come. */
 	wire_data_out(w, 5, TAG_NONE, 0, 0, 3000, false);
 	wire_data_out(w, 5, TAG_NONE, 1, 3000, 3001, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 ok 6001\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 5 ok 6001\n");
 	CU_ASSERT(landed(t, 5, 6001));
 	/* All is there, but F comes in a PDU of its own. */
-	t = get_unsolicited(rig, 6, 500);
+	t = rig_get_unsolicited(rig, 6, 0, 500);
 	wire_data_out(w, 6, TAG_NONE, 0, 0, 500, false);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "");
 	wire_data_out(w, 6, TAG_NONE, 1, 500, 0, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 6 ok 500\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 6 ok 500\n");
 	CU_ASSERT(landed(t, 6, 500));
 	/* More than allowed: drained to F. */
-	get_unsolicited(rig, 7, 500);
+	rig_get_unsolicited(rig, 7, 0, 500);
 	wire_data_out(w, 7, TAG_NONE, 0, 0, 400, false);
 	wire_data_out(w, 7, TAG_NONE, 1, 400, 101, false);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "");
 	wire_data_out(w, 7, TAG_NONE, 2, 501, 10000, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 7 short 400\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 7 short 400\n");
 	/* Nothing is allowed: a drain into nowhere. */
-	get_unsolicited(rig, 8, 0);
+	rig_get_unsolicited(rig, 8, 0, 0);
 	wire_data_out(w, 8, TAG_NONE, 0, 0, 4, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 8 short 0\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 8 short 0\n");
 	/* With a TTT it is not unsolicited; a wrap is fatal all the same. */
-	get_unsolicited(rig, 9, 500);
+	rig_get_unsolicited(rig, 9, 0, 500);
 	wire_data_out(w, 9, 3, 0, 0, 4, true);
 	wire_data_out(w, 9, TAG_NONE, 0, 0xfffffff0, 32, true);
-	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "error 09 opcode 05\nerror 09 opcode 05 fatal\n");
+	CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "error 09 opcode 05\nerror 09 opcode 05 fatal\n");
 	conn_close(rig->conn, false);
 	rig_turn(rig);
 	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 9 canceled 0\nclosed\n");
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 static void cancel_at_every_point(void)
@@ -381,7 +343,7 @@ static void cancel_at_every_point(void)
 		struct rig *rig = rig_tcp(&params);
 		struct transfer *t = rig_get(rig, 5, 30000);
 
-		CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+		r = read_r2t(rig);
 		wire_data_out(w, 5, r.ttt, 0, 0, 20000, false);
 		wire_data_out(w, 5, r.ttt, 1, 20000, 10000, true);
 		wire_plain(w, OP_NOP_OUT, 2, 0);
@@ -397,8 +359,7 @@ static void cancel_at_every_point(void)
 		for (uint32_t i = 0; i < t->len; i++)
 			CU_ASSERT_FATAL(!((uint8_t *)t->data)[i]);
 		w->len = 0;
-		rig_free_data(rig);
-		rig_destroy(rig);
+		rig_end(rig, NULL);
 	}
 	free(w);
 }
@@ -412,8 +373,7 @@ static void cancel_before_the_r2t_is_out(void)
 	conn_cancel_data(rig->conn, rig_get(rig, 5, 30000));
 	CU_ASSERT_EQUAL(read_r2ts(rig, &r, 0), 0);
 	CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 canceled 0\n");
-	rig_free_data(rig);
-	rig_destroy(rig);
+	rig_end(rig, NULL);
 }
 
 static void cancel_on_error(struct rig *rig, bool fatal)
@@ -433,15 +393,13 @@ static void cancel_from_inside_an_up_call(void)
 	rig = rig_tcp(&params);
 	rig->on_error = cancel_on_error;
 	rig_get(rig, 5, 100);
-	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+	r = read_r2t(rig);
 	wire_data_out(w, 5, r.ttt, 0, 0, 100, true);
 	w->b[BHS_LEN] ^= 1;
 	rig_feed(rig, w);
 	rig_turn(rig);
 	CU_ASSERT_STRING_EQUAL(rig_log(rig), "error 02 opcode 05\ndone 5 canceled 0\n");
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 static void get_again(struct rig *rig, struct transfer *t)
@@ -461,14 +419,11 @@ static void get_from_inside_an_up_call(void)
 	rig->on_done = get_again;
 	rig_get(rig, 5, 50);
 	for (int i = 0; i < 5; i++) {
-		CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, &r, 1), 1);
+		r = read_r2t(rig);
 		wire_data_out(w, 5, r.ttt, 0, 0, 50, true);
-		rig_feed(rig, w);
-		CU_ASSERT_STRING_EQUAL(rig_log(rig), "done 5 ok 50\n");
+		CU_ASSERT_STRING_EQUAL(rig_fed(rig, w), "done 5 ok 50\n");
 	}
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 static void close_returns_every_transfer(bool flush)
@@ -479,7 +434,7 @@ static void close_returns_every_transfer(bool flush)
 	struct r2t r[3];
 
 	rig_get(rig, 1, 30000);
-	get_unsolicited(rig, 2, 30000);
+	rig_get_unsolicited(rig, 2, 0, 30000);
 	CU_ASSERT_EQUAL_FATAL(read_r2ts(rig, r, 3), 1);
 	wire_data_out(w, 1, r[0].ttt, 0, 0, 20000, false);
 	tcp_test_feed(rig->conn, w->b, 10000);
@@ -498,9 +453,7 @@ static void close_returns_every_transfer(bool flush)
 		CU_ASSERT_PTR_NOT_NULL(strstr(rig->log, line));
 	}
 	CU_ASSERT_STRING_EQUAL(rig->log + rig->log_len - 7, "closed\n");
-	rig_free_data(rig);
-	rig_destroy(rig);
-	free(w);
+	rig_end(rig, w);
 }
 
 static void close_with_transfers_in_progress(void)
