@@ -7,6 +7,7 @@
 #ifndef RISER_CORE_SLAB_H
 #define RISER_CORE_SLAB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,9 @@ struct buf *buf_get(struct reactor *r, uint32_t len);
 /* [owner thread of r, which need not be the one that took it] NULL is fine. */
 void buf_put(struct reactor *r, struct buf *b);
 
+/* [any thread] Set while somebody, on any reactor, waits for a buffer of the slab behind r. Valid as long
+ * as the slab. */
+const _Atomic bool *buf_shortage(const struct reactor *r);
 /* [any thread] Bytes of the slab behind r in all, handed out or not. */
 size_t buf_budget(const struct reactor *r);
 

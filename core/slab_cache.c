@@ -249,9 +249,16 @@ void buf_wait_cancel(struct reactor *r, struct buf_waiter *w)
 	pthread_mutex_unlock(&slab->lock);
 }
 
+const _Atomic bool *buf_shortage(const struct reactor *r)
+{
+	static const _Atomic bool never; /* a reactor without a slab */
+
+	return r->buffers ? &r->buffers->slab->short_of_memory : &never;
+}
+
 size_t buf_budget(const struct reactor *r)
 {
-	return slab_size(r->buffers->slab);
+	return r->buffers ? slab_size(r->buffers->slab) : 0;
 }
 
 struct slab_cache *slab_cache_create(struct slab *slab, struct reactor *r)

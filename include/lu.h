@@ -114,6 +114,7 @@ struct scsi_task {
 	 * data pointer it copies those. */
 	struct buf *first_buf;
 	uint32_t first_len;
+	bool frugal; /* a write goes on in first_buf, if it has one, and takes no bigger buffer */
 	bool stable_source; /* Data-In must come from memory that nobody changes: do not borrow */
 	/* [owner thread] Set by scsi_abort(): the SCSI layer starts nothing new and calls done();
 	 * the port sends no response. */
@@ -201,6 +202,8 @@ struct nexus {
 	struct target_port *port; /* of target: where it came in */
 	char initiator_name[224];
 	uint8_t isid[6];
+	bool queries; /* the port passes on the functions that SAM-3 and later have: set before
+	               * nexus_attach() */
 	uint64_t id; /* unique for the life of the daemon, never 0; set by nexus_attach */
 	_Atomic uint32_t unit_attentions[TARGET_LUNS]; /* bit set of enum unit_attention per LUN */
 	_Atomic bool prevents_removal[TARGET_LUNS]; /* PREVENT ALLOW MEDIUM REMOVAL */
@@ -276,6 +279,9 @@ bool task_uses(const struct scsi_task *task, const struct lu *lu);
 struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8]);
 /* The port with this tag; the first when there is none. */
 struct target_port *target_port_by_tag(struct scsi_target *target, uint16_t tag);
+/* [owner thread] I_T NEXUS RESET, when its tasks were aborted: what a nexus loses with its session, and
+ * UA_NEXUS_LOSS on every LUN. */
+void nexus_loss(struct nexus *nexus);
 /* [any thread] Implicit ALUA: gives the target port group a state. A change raises
  * UA_ACCESS_STATE_CHANGED for every nexus of the target. False: no such group. */
 bool target_set_access(struct scsi_target *target, uint16_t tag, enum access_state state);
@@ -287,6 +293,12 @@ void lu_reset(struct lu *lu);
 void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except);
 /* [any thread; the nexus is attached] For one nexus, wherever it sees lu. */
 void nexus_raise_ua(struct nexus *nexus, const struct lu *lu, enum unit_attention ua);
+/* [any thread] QUERY ASYNCHRONOUS EVENT: whether a unit attention condition waits for the nexus on this
+ * LUN; then info is the additional response information of SAM 7.10. It stays. */
+bool unit_attention_pending(const struct nexus *nexus, const uint8_t lun[8], uint8_t info[3]);
+/* [any thread] The sense data of a condition, at most SENSE_MAX bytes, in the format that lu's Control
+ * page asks for; NULL: the fixed one. Returns its length. */
+uint32_t unit_attention_sense(const struct lu *lu, enum unit_attention ua, uint8_t *sense);
 /* [owner thread of nexus] Ends an ACA condition (SAM 5.9.2), wherever the nexus sees lu; NULL: on all
  * its LUNs. Aborting the command with the ACA attribute is the port's part. */
 void nexus_clear_aca(struct nexus *nexus, const struct lu *lu);

@@ -68,10 +68,13 @@ static_assert(sizeof(struct bhs) == BHS_LEN, "BHS");
 #define CMD_ATTR_MASK 0x07
 enum { ATTR_UNTAGGED = 0, ATTR_SIMPLE = 1, ATTR_ORDERED = 2, ATTR_HEAD = 3, ATTR_ACA = 4 };
 
+#define CMD_PRIORITY_MASK 0x0f
+
 struct bhs_scsi_command {
 	uint8_t opcode;
 	uint8_t flags;
-	uint8_t rsvd[2];
+	uint8_t priority; /* RFC 7144: of the command, 0 to 15 */
+	uint8_t rsvd;
 	uint8_t total_ahs_len;
 	struct be24 dlength;
 	uint8_t lun[8];
@@ -97,7 +100,8 @@ struct bhs_scsi_response {
 	uint8_t status; /* SAM status */
 	uint8_t total_ahs_len;
 	struct be24 dlength;
-	uint8_t rsvd[8];
+	struct be16 status_qualifier; /* RFC 7144: STATUS QUALIFIER, 0 says nothing */
+	uint8_t rsvd[6];
 	struct be32 itt;
 	struct be32 snack_tag;
 	struct be32 statsn;
@@ -136,6 +140,8 @@ enum {
 	TMF_RSP_REJECTED = 255,
 };
 
+#define TMF_FUNCTION_MASK 0x7f
+
 struct bhs_tmf_request {
 	uint8_t opcode;
 	uint8_t function; /* F bit (always 1) | function */
@@ -160,7 +166,8 @@ struct bhs_tmf_response {
 	uint8_t rsvd;
 	uint8_t total_ahs_len;
 	struct be24 dlength;
-	uint8_t rsvd2[8];
+	uint8_t information[3]; /* RFC 7144: Additional Response Information */
+	uint8_t rsvd2[5];
 	struct be32 itt;
 	uint8_t rsvd3[4];
 	struct be32 statsn;

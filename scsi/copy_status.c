@@ -187,7 +187,7 @@ void copy_cleanup(struct scsi_task *task)
 	copy->record = NULL;
 }
 
-/* Those of the unit (or NULL) and those of the nexus (or 0). None of them is running. */
+/* Those of the unit (or NULL) and those of the nexus (or 0), but for those that run. */
 static void records_forget(const struct lu *lu, uint64_t nexus)
 {
 	struct list *node, *next;
@@ -197,7 +197,7 @@ static void records_forget(const struct lu *lu, uint64_t nexus)
 		struct copy_record *record = list_entry(node, struct copy_record, node);
 
 		next = node->next;
-		if (record->lu == lu || record->nexus == nexus)
+		if (!record->running && (record->lu == lu || record->nexus == nexus))
 			record_drop(record);
 	}
 	pthread_mutex_unlock(&records.lock);

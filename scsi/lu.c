@@ -122,11 +122,9 @@ void nexus_attach(struct nexus *nexus)
 	reservations_meet(nexus);
 }
 
-void nexus_detach(struct nexus *nexus)
+/* What ends with a nexus, SAM 6.3.4. */
+static void release_all(struct nexus *nexus)
 {
-	pthread_mutex_lock(&nexuses.lock);
-	list_del(&nexus->node);
-	pthread_mutex_unlock(&nexuses.lock);
 	for (int i = 0; i < TARGET_LUNS; i++) {
 		struct lu *lu = nexus->target->lun[i];
 		uint64_t holder = nexus->id;
@@ -135,6 +133,23 @@ void nexus_detach(struct nexus *nexus)
 			reservation_changed(lu);
 	}
 	copy_forget_nexus(nexus);
+}
+
+void nexus_detach(struct nexus *nexus)
+{
+	pthread_mutex_lock(&nexuses.lock);
+	list_del(&nexus->node);
+	pthread_mutex_unlock(&nexuses.lock);
+	release_all(nexus);
+}
+
+void nexus_loss(struct nexus *nexus)
+{
+	release_all(nexus);
+	for (int i = 0; i < TARGET_LUNS; i++) {
+		atomic_store(&nexus->prevents_removal[i], false);
+		atomic_fetch_or(&nexus->unit_attentions[i], 1u << UA_NEXUS_LOSS);
+	}
 }
 
 void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, void *arg), void *arg)

@@ -124,7 +124,7 @@ static void write_stored(struct scsi_task *task)
 	}
 	/* first_buf was small: go on with more when there is more, but never wait for it. */
 	left = left < BUF_MAX ? left : BUF_MAX;
-	if (task->buf->size < left) {
+	if (task->buf->size < left && !task->frugal) {
 		bigger = buf_get(task->reactor, (uint32_t)left);
 		if (bigger) {
 			buf_put(task->reactor, task->buf);
@@ -161,7 +161,7 @@ static void write_fetch(struct scsi_task *task)
  * so that the step is one transfer and one write. What is here is copied, which must stay little. */
 static bool write_into_bigger(struct scsi_task *task, uint32_t step)
 {
-	if (task->first_len > WRITE_COPY_MAX || task->first_buf->size >= step)
+	if (task->frugal || task->first_len > WRITE_COPY_MAX || task->first_buf->size >= step)
 		return false;
 	task->buf = buf_get(task->reactor, step);
 	return task->buf != NULL;

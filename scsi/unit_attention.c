@@ -2,6 +2,9 @@
 /* Unit attention conditions, SAM 5.14: a set of bits per nexus and LUN, reported one by one. */
 #include "scsi.h"
 
+/* UADE DEPTH of QUERY ASYNCHRONOUS EVENT, SAM 7.10: how many conditions there are. */
+enum { QAE_ONE = 1 << 4, QAE_SEVERAL = 2 << 4 };
+
 static const enum sense_code ua_sense[UA_COUNT] = {
 	[UA_POWER_ON] = SENSE_POWER_ON,
 	[UA_BUS_DEVICE_RESET] = SENSE_BUS_DEVICE_RESET,
@@ -35,6 +38,28 @@ bool unit_attention_take(struct nexus *nexus, int lun, enum sense_code *code)
 	atomic_fetch_and(set, ~(1u << first));
 	*code = ua_sense[first];
 	return true;
+}
+
+bool unit_attention_pending(const struct nexus *nexus, const uint8_t lun[8], uint8_t info[3])
+{
+	int number = lun_number(lun);
+	uint32_t bits = number < 0 ? 0 : atomic_load(&nexus->unit_attentions[number]);
+	enum sense_code code;
+
+	if (!bits)
+		return false;
+	code = ua_sense[__builtin_ctz(bits)];
+	info[0] = (uint8_t)((bits & (bits - 1) ? QAE_SEVERAL : QAE_ONE) | code >> SENSE_KEY_SHIFT);
+	info[1] = (uint8_t)(code >> SENSE_ASC_SHIFT);
+	info[2] = (uint8_t)code;
+	return true;
+}
+
+uint32_t unit_attention_sense(const struct lu *lu, enum unit_attention ua, uint8_t *sense)
+{
+	bool descriptor = lu && atomic_load_explicit(&lu->mode.d_sense, memory_order_relaxed);
+
+	return (uint32_t)sense_write(sense, ua_sense[ua], descriptor);
 }
 
 void nexus_raise_ua(struct nexus *nexus, const struct lu *lu, enum unit_attention ua)

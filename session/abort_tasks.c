@@ -11,6 +11,7 @@
  */
 #include <stdlib.h>
 
+#include "session/flow.h"
 #include "session/internal.h"
 
 /* --- Waiting */
@@ -246,8 +247,8 @@ void port_abort_others(struct scsi_task *task)
 	list_for_each_safe(pos, tmp, &asker->session->commands) {
 		struct command *c = list_entry(pos, struct command, node);
 
-		/* A command that is held is not in the task set yet. */
-		if (c != asker && !c->held && of_lu(c, task->lu))
+		/* A command that is held, or parked, is not in the task set yet. */
+		if (c != asker && !c->held && c->flow != FLOW_PARKED && of_lu(c, task->lu))
 			command_abort(c, false);
 	}
 }

@@ -2,6 +2,7 @@
 /* CHAP: see chap.h. */
 #include "session/chap.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -53,21 +54,33 @@ static EVP_MD *fetch(const struct chap_hash *hash)
 	return EVP_MD_fetch(NULL, hash->name, NULL);
 }
 
-/* out gets hash->len bytes. False: out of memory, or OpenSSL has lost the algorithm. */
-static bool digest(const struct chap_hash *hash, uint8_t identifier, const struct chap_account *who,
-		   const uint8_t *challenge, size_t challenge_len, uint8_t out[CHAP_DIGEST_MAX])
-{
-	EVP_MD *md = fetch(hash);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok;
+/* What it takes to compute responses; zero-initialise, then hasher_init(), then hasher_free(). */
+struct hasher {
+	EVP_MD *md;
+	EVP_MD_CTX *ctx;
+};
 
-	ok = md && ctx && EVP_MD_get_size(md) == hash->len && EVP_DigestInit_ex2(ctx, md, NULL) &&
-	     EVP_DigestUpdate(ctx, &identifier, 1) &&
-	     EVP_DigestUpdate(ctx, who->secret, who->secret_len) &&
-	     EVP_DigestUpdate(ctx, challenge, challenge_len) && EVP_DigestFinal_ex(ctx, out, NULL);
-	EVP_MD_CTX_free(ctx);
-	EVP_MD_free(md);
-	return ok;
+static bool hasher_init(struct hasher *h, const struct chap_hash *hash)
+{
+	h->md = fetch(hash);
+	h->ctx = EVP_MD_CTX_new();
+	return h->md && h->ctx && EVP_MD_get_size(h->md) == hash->len;
+}
+
+static void hasher_free(struct hasher *h)
+{
+	EVP_MD_CTX_free(h->ctx);
+	EVP_MD_free(h->md);
+}
+
+/* out gets as many bytes as the digest has. False: out of memory. */
+static bool respond_as(const struct hasher *h, uint8_t identifier, const struct chap_account *who,
+		       const uint8_t *challenge, size_t len, uint8_t out[CHAP_DIGEST_MAX])
+{
+	return EVP_DigestInit_ex2(h->ctx, h->md, NULL) &&
+	       EVP_DigestUpdate(h->ctx, &identifier, 1) &&
+	       EVP_DigestUpdate(h->ctx, who->secret, who->secret_len) &&
+	       EVP_DigestUpdate(h->ctx, challenge, len) && EVP_DigestFinal_ex(h->ctx, out, NULL);
 }
 
 static bool available(const struct chap_hash *hash)
@@ -123,42 +136,67 @@ static bool challenge(struct chap *chap, const struct key_set *set, struct text_
 	return true;
 }
 
-static bool name_matches(struct text_str name, const struct chap_account *account)
-{
-	size_t len = strlen(account->user);
+/* What the initiator has answered, in a form that takes the same time to compare whatever it is. */
+struct answer {
+	uint8_t name[CHAP_NAME_MAX + 1]; /* zeros behind it */
+	uint8_t response[CHAP_DIGEST_MAX];
+	bool well_formed;
+};
 
-	return name.len == len && !CRYPTO_memcmp(name.s, account->user, len);
+static void read_answer(const struct chap *chap, const struct key_set *set, struct answer *a)
+{
+	struct text_str name = set->value[KEY_CHAP_N];
+	int len = text_binary(set->value[KEY_CHAP_R], a->response, sizeof(a->response));
+
+	static_assert(sizeof(a->name) > TEXT_VALUE_MAX, "CHAP_N is no long value");
+	memcpy(a->name, name.s, name.len);
+	a->well_formed = name.len > 0 && len == chap->hash->len;
 }
 
-/* The same work for any name and any response. */
-static bool verify(struct chap *chap, const struct key_set *set, struct key_fault *fault)
+/*
+ * The user whose name and response these are is stored in *who, NULL: nobody's. The response of
+ * every user is computed and every name compared, so that the time tells neither whether there is
+ * such a user nor which one it is. False: out of memory.
+ */
+static bool find_user(const struct chap *chap, const struct answer *a, const struct chap_user **who)
 {
-	uint8_t expected[CHAP_DIGEST_MAX], got[CHAP_DIGEST_MAX] = { 0 };
-	int got_len = text_binary(set->value[KEY_CHAP_R], got, sizeof(got));
-	bool ok = digest(chap->hash, chap->identifier, chap->peer, chap->challenge,
-			 chap->challenge_len, expected);
-	bool matches;
+	const struct chap_users *users = &chap->users;
+	uint8_t expected[CHAP_DIGEST_MAX] = { 0 };
+	unsigned int found = users->count;
+	struct hasher hasher = { 0 };
+	bool ok = hasher_init(&hasher, chap->hash);
 
-	if (!ok)
-		return refuse(fault, LOGIN_OUT_OF_RESOURCES, "no memory for CHAP");
-	matches = name_matches(set->value[KEY_CHAP_N], chap->peer);
-	matches &= got_len == chap->hash->len;
-	matches &= !CRYPTO_memcmp(got, expected, chap->hash->len);
+	for (unsigned int i = 0; ok && i < users->count; i++) {
+		const struct chap_account *account = &users->user[i].account;
+		unsigned int differ, mask;
+
+		ok = respond_as(&hasher, chap->identifier, account, chap->challenge,
+				chap->challenge_len, expected);
+		differ = (unsigned int)CRYPTO_memcmp(a->name, account->user, sizeof(a->name));
+		differ |= (unsigned int)CRYPTO_memcmp(a->response, expected, chap->hash->len);
+		/* All ones when nothing differs, without a branch. */
+		mask = ((differ | -differ) >> 31) - 1;
+		found = (found & ~mask) | (i & mask);
+	}
+	hasher_free(&hasher);
 	OPENSSL_cleanse(expected, sizeof(expected));
-	return matches || refuse(fault, LOGIN_AUTH_FAILED, "CHAP: wrong name or secret");
+	*who = a->well_formed && found < users->count ? &users->user[found] : NULL;
+	return ok;
 }
 
 /* Mutual CHAP: proves who we are, only to an initiator that has done so already. */
-static bool prove(struct chap *chap, const struct key_set *set, struct text_buf *answer,
-		  struct key_fault *fault)
+static bool prove(const struct chap *chap, const struct chap_account *own,
+		  const struct key_set *set, struct text_buf *answer, struct key_fault *fault)
 {
 	uint8_t theirs[CHAP_CHALLENGE_MAX], response[CHAP_DIGEST_MAX];
+	struct hasher hasher = { 0 };
 	uint32_t identifier;
+	bool ok;
 	int len;
 
 	if (!key_present(set, KEY_CHAP_I) || !key_present(set, KEY_CHAP_C))
 		return refuse(fault, LOGIN_AUTH_FAILED, "CHAP_I and CHAP_C come together");
-	if (!chap->own->user[0])
+	if (!own->user[0])
 		return refuse(fault, LOGIN_AUTH_FAILED, "mutual CHAP is not configured");
 	if (!text_number(set->value[KEY_CHAP_I], &identifier) || identifier > 255)
 		return refuse(fault, LOGIN_AUTH_FAILED, "bad CHAP_I");
@@ -167,9 +205,12 @@ static bool prove(struct chap *chap, const struct key_set *set, struct text_buf 
 		return refuse(fault, LOGIN_AUTH_FAILED, "bad CHAP_C");
 	if (is_live(theirs, (uint32_t)len))
 		return refuse(fault, LOGIN_AUTH_FAILED, "CHAP_C is a challenge of ours");
-	if (!digest(chap->hash, (uint8_t)identifier, chap->own, theirs, (size_t)len, response))
+	ok = hasher_init(&hasher, chap->hash) &&
+	     respond_as(&hasher, (uint8_t)identifier, own, theirs, (size_t)len, response);
+	hasher_free(&hasher);
+	if (!ok)
 		return refuse(fault, LOGIN_OUT_OF_RESOURCES, "no memory for CHAP");
-	text_put(answer, key_name(KEY_CHAP_N), chap->own->user);
+	text_put(answer, key_name(KEY_CHAP_N), own->user);
 	text_put_hex(answer, key_name(KEY_CHAP_R), response, chap->hash->len);
 	OPENSSL_cleanse(response, sizeof(response));
 	return true;
@@ -181,11 +222,10 @@ void chap_init(struct chap *chap)
 	list_init(&chap->node);
 }
 
-void chap_start(struct chap *chap, const struct chap_account *peer, const struct chap_account *own,
+void chap_start(struct chap *chap, const struct chap_users *users,
 		bool (*random)(void *out, size_t len))
 {
-	chap->peer = peer;
-	chap->own = own;
+	chap->users = *users;
 	chap->random = random;
 	chap->state = CHAP_ALGORITHM;
 }
@@ -193,12 +233,19 @@ void chap_start(struct chap *chap, const struct chap_account *peer, const struct
 static bool respond(struct chap *chap, const struct key_set *set, struct text_buf *answer,
 		    struct key_fault *fault)
 {
-	if (!verify(chap, set, fault))
-		return false;
+	const struct chap_user *user;
+	struct answer said = { 0 };
+
+	read_answer(chap, set, &said);
+	if (!find_user(chap, &said, &user))
+		return refuse(fault, LOGIN_OUT_OF_RESOURCES, "no memory for CHAP");
+	if (!user)
+		return refuse(fault, LOGIN_AUTH_FAILED, "CHAP: wrong name or secret");
 	if ((key_present(set, KEY_CHAP_I) || key_present(set, KEY_CHAP_C)) &&
-	    !prove(chap, set, answer, fault))
+	    !prove(chap, &user->mutual, set, answer, fault))
 		return false;
 	chap_wipe(chap);
+	chap->user = user;
 	chap->state = CHAP_DONE;
 	return true;
 }

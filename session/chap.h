@@ -26,7 +26,8 @@ struct chap_hash;
 struct chap {
 	struct list node; /* on the list of live challenges, under its lock */
 	enum chap_state state;
-	const struct chap_account *peer, *own; /* borrowed; own->user empty: not mutual */
+	struct chap_users users;
+	const struct chap_user *user; /* who it is, in DONE */
 	bool (*random)(void *out, size_t len);
 	const struct chap_hash *hash; /* from RESPONSE on */
 	uint8_t identifier;
@@ -36,10 +37,11 @@ struct chap {
 
 void chap_init(struct chap *chap);
 /* The initiator's AuthMethod was answered with CHAP. */
-void chap_start(struct chap *chap, const struct chap_account *peer, const struct chap_account *own,
+void chap_start(struct chap *chap, const struct chap_users *users,
 		bool (*random)(void *out, size_t len));
 /* One text of the security stage. transit: the initiator wants to leave the stage with it. False:
- * the login is over; nothing in fault or in the work done tells a wrong name from a wrong secret. */
+ * the login is over; nothing in fault or in the work done tells a wrong name from a wrong secret,
+ * or one user from another. */
 bool chap_step(struct chap *chap, const struct key_set *set, bool transit, struct text_buf *answer,
 	       struct key_fault *fault);
 /* Takes the challenge back and wipes it. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Connections: the transport's up-calls, the state of RFC 7143 8.1, dispatch by opcode, and the
- * two timers (login deadline, keep-alive).
+ * Connections: the transport's up-calls, dispatch by opcode, and the two timers (login deadline,
+ * keep-alive). Their states: connection_state.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +30,24 @@ static void left_login(struct iconn *ic)
 	}
 }
 
-/* Idempotent. The session dies with its connection (ERL 0). */
+void iconn_event(struct iconn *ic, enum iconn_event event)
+{
+	ic->state = machine_next(&connection_machine, &ic->history, ic->state, event,
+				 reactor_now(ic->rs->reactor));
+}
+
 void iconn_close(struct iconn *ic, bool flush)
 {
-	if (ic->state != CONN_IN_LOGOUT)
-		ic->state = CONN_CLEANUP;
+	if (iconn_live(ic))
+		iconn_event(ic, CONN_EV_LOST);
 	conn_close(ic->conn, flush);
+}
+
+void iconn_end(struct iconn *ic, bool flush)
+{
+	if (iconn_up(ic))
+		iconn_event(ic, CONN_EV_CLOSE);
+	iconn_close(ic, flush);
 }
 
 static struct reactor *place(void *ctx, const struct sockaddr_storage *peer)
@@ -106,6 +118,9 @@ static void accepted(void *ctx, struct conn *conn)
 	ic->reinstate_work.fn = iconn_reinstated;
 	list_init(&ic->reinstate_node);
 	list_init(&ic->session_node);
+	list_init(&ic->join_node);
+	iconn_event(ic, CONN_EV_CONNECTED);
+	list_init(&ic->unacked);
 	list_add_tail(&rs->connections, &ic->node);
 	traffic_opened(rs, conn);
 	list_add_tail(&rs->unauthenticated, &ic->login_node);
@@ -122,7 +137,7 @@ static void accepted(void *ctx, struct conn *conn)
 /* Full feature phase begins: from the login deadline to the keep-alive tick. */
 static void check_phase(struct iconn *ic)
 {
-	if (ic->state != CONN_LOGGED_IN || list_empty(&ic->login_node))
+	if (!iconn_up(ic) || list_empty(&ic->login_node))
 		return;
 	left_login(ic);
 	ic->timer.fn = tick;
@@ -193,8 +208,8 @@ static void request_received(struct iconn *ic, struct pdu *pdu)
 		iconn_close(ic, true);
 		return;
 	}
-	if (op == OP_SNACK) { /* error recovery level 0 */
-		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
+	if (op == OP_SNACK) {
+		snack_received(ic, pdu);
 		return;
 	}
 	if (pdu->data_digest_error || pdu->dropped) {
@@ -222,8 +237,7 @@ static void request_received(struct iconn *ic, struct pdu *pdu)
 		}
 	}
 	iconn_dispatch(ic, pdu);
-	if (ic->state == CONN_LOGGED_IN)
-		session_release_held(s);
+	session_release_held(s);
 }
 
 static void full_feature(struct iconn *ic, struct pdu *pdu)
@@ -236,12 +250,16 @@ static void full_feature(struct iconn *ic, struct pdu *pdu)
 		send_reject(ic, &pdu->h, REJECT_NOT_SUPPORTED);
 		return;
 	}
-	if (op != OP_LOGIN_REQUEST && !check_expstatsn(ic, pdu))
-		return;
+	if (op != OP_LOGIN_REQUEST) {
+		if (!check_expstatsn(ic, pdu))
+			return;
+		recovery_acknowledge(ic, be32_get(pdu->h.nop_out.expstatsn));
+		if (!iconn_up(ic)) /* the window was told, by one answer too many */
+			return;
+	}
 	if (op == OP_SCSI_COMMAND) {
 		command_received(ic, pdu);
-		if (ic->state == CONN_LOGGED_IN)
-			session_release_held(ic->session);
+		session_release_held(ic->session);
 	} else {
 		request_received(ic, pdu);
 	}
@@ -260,7 +278,10 @@ static void pdu_received(struct conn *conn, struct pdu *pdu)
 			iconn_close(ic, false);
 			return;
 		}
-		ic->state = CONN_IN_LOGIN;
+		if (join_elsewhere(ic, &pdu->h.login_request))
+			return;
+		ic->restart_expstatsn = be32_get(pdu->h.login_request.expstatsn);
+		iconn_event(ic, CONN_EV_LOGIN);
 		/* fall through */
 	case CONN_IN_LOGIN:
 		if (op != OP_LOGIN_REQUEST) {
@@ -275,8 +296,11 @@ static void pdu_received(struct conn *conn, struct pdu *pdu)
 		login_drive_refuse(ic, &pdu->h.bhs, LOGIN_INVALID_DURING_LOGIN,
 				   "a PDU before the final Login Response");
 		break;
-	case CONN_LOGGED_IN: full_feature(ic, pdu); break;
+	case CONN_LOGGED_IN:
+	case CONN_LOGOUT_REQUESTED: full_feature(ic, pdu); break;
+	case CONN_FREE:
 	case CONN_IN_LOGOUT:
+	case CONN_CLOSING:
 	case CONN_CLEANUP: break;
 	}
 }
@@ -289,9 +313,9 @@ static void protocol_error(struct conn *conn, const union pdu_header *h, enum re
 	if (!ic || ic->state >= CONN_IN_LOGOUT)
 		return;
 	/* An AHS that cannot be leaves no frame to answer in: RFC 7143 7.7. */
-	if (ic->state == CONN_LOGGED_IN && h->bhs.total_ahs_len * 4 <= AHS_MAX)
+	if (iconn_up(ic) && h->bhs.total_ahs_len * 4 <= AHS_MAX)
 		send_reject(ic, h, reason);
-	else if (ic->state != CONN_LOGGED_IN && pdu_opcode(&h->bhs) == OP_LOGIN_REQUEST)
+	else if (!iconn_up(ic) && pdu_opcode(&h->bhs) == OP_LOGIN_REQUEST)
 		login_drive_refuse(ic, &h->bhs, LOGIN_INITIATOR_ERROR,
 				   "malformed PDU during login");
 	else if (ic->state == CONN_IN_LOGIN || ic->state == CONN_ESTABLISHING)
@@ -315,6 +339,15 @@ static void stamp(struct conn *conn, union pdu_header *r2t)
 	fill_window(ic->session, &r2t->r2t.expcmdsn, &r2t->r2t.maxcmdsn);
 }
 
+void iconn_go_on(struct iconn *ic)
+{
+	if (ic->state != CONN_ESTABLISHING)
+		return;
+	iconn_event(ic, CONN_EV_GO_ON);
+	login_drive_continue(ic);
+	check_phase(ic);
+}
+
 /* An old session is gone, or this connection is: exactly one of the two frees the wait. */
 void iconn_reinstated(struct work *work)
 {
@@ -328,11 +361,17 @@ void iconn_reinstated(struct work *work)
 		free(ic);
 		return;
 	}
-	if (ic->state != CONN_ESTABLISHING)
-		return;
-	ic->state = CONN_IN_LOGIN;
-	login_drive_continue(ic);
-	check_phase(ic);
+	iconn_go_on(ic);
+}
+
+/* The way there, when it was no good one. */
+static void log_end(const struct iconn *ic)
+{
+	char past[512];
+
+	if (ic->state == CONN_CLEANUP && log_enabled(LOG_LEVEL_DEBUG))
+		log_write(LOG_LEVEL_DEBUG, "%s: lost: %s", ic->conn->peer_name,
+			  history_format(&connection_machine, &ic->history, past, sizeof(past)));
 }
 
 static void closed(struct conn *conn)
@@ -346,7 +385,9 @@ static void closed(struct conn *conn)
 		return;
 	rs = ic->rs;
 	s = rs->server;
-	ic->state = CONN_CLEANUP;
+	if (iconn_live(ic))
+		iconn_event(ic, CONN_EV_LOST);
+	log_end(ic);
 	left_login(ic);
 	list_del(&ic->node);
 	traffic_closed(ic);
@@ -354,8 +395,12 @@ static void closed(struct conn *conn)
 	login_state_free(ic->login);
 	text_exchange_free(ic->text);
 	text_env_free(ic->text_env);
+	recovery_release(ic);
 	if (ic->session)
 		session_lost_connection(ic->session, ic);
+	if (ic->joining)
+		join_gave_up(ic);
+	iconn_event(ic, CONN_EV_CLOSED);
 	s->connections--;
 	pthread_mutex_lock(&s->lock);
 	if (ic->reinstate_waiting) {
@@ -378,7 +423,8 @@ static bool data_overdue(const struct iconn *ic, uint64_t now)
 	struct list *pos;
 
 	list_for_each(pos, &ic->session->commands) {
-		uint64_t since = list_entry(pos, struct command, node)->data_since;
+		const struct command *c = list_entry(pos, struct command, node);
+		uint64_t since = c->ic == ic ? c->data_since : 0;
 
 		if (since && now - (since > ic->last_data ? since : ic->last_data) > limit)
 			return true;
@@ -411,7 +457,8 @@ static const char *lost(const struct iconn *ic, uint64_t now)
 		return "no Data-Out came for too long";
 	if (now - ic->last_read > l->data_timeout_s * NSEC_PER_SEC)
 		return "nothing of what was sent was read for too long";
-	if (ic->nop_outstanding && now - ic->last_heard >= 2 * l->nop_interval_s * NSEC_PER_SEC)
+	if (l->nop_interval_s && ic->nop_outstanding &&
+	    now - ic->last_heard >= 2 * l->nop_interval_s * NSEC_PER_SEC)
 		return "no answer to NOP-In";
 	return NULL;
 }
@@ -425,15 +472,17 @@ static void tick(struct timer *t)
 	bool held_up = now - ic->last_tick > 2 * tick_interval(l);
 	const char *why;
 
-	if (ic->state != CONN_LOGGED_IN)
+	if (!iconn_up(ic))
 		return;
 	ic->last_tick = now;
 	look_for_traffic(ic, now);
 	why = held_up ? NULL : lost(ic, now);
+	if (!why && !held_up)
+		why = recovery_overdue(ic, now);
 	if (why) {
 		log_write_limited(&peer_limit, LOG_LEVEL_WARN, "%s: %s: %s, closing",
 				  ic->conn->peer_name, ic->session->who.initiator_name, why);
-		iconn_close(ic, false);
+		async_drop(ic);
 		return;
 	}
 	if (l->nop_interval_s && !ic->nop_outstanding &&

@@ -26,6 +26,7 @@ enum {
 	LONG = 4, /* value up to TEXT_LONG_VALUE_MAX */
 	EXTENSION = 8, /* irrelevant unless RDMAExtensions=Yes was agreed on */
 	NONE = 16, /* 0 is a value too: no limit */
+	LEADING = 32, /* settled by the session's first connection (leading only, "LO") */
 };
 
 static const char *const digests[] = { "None", "CRC32C", NULL };
@@ -67,33 +68,37 @@ static const struct key_row {
 	ROW(CHAP_R, "CHAP_R", SEC, .flags = LONG),
 	ROW(CHAP_I, "CHAP_I", SEC),
 	ROW(CHAP_C, "CHAP_C", SEC, .flags = LONG),
+	/* RFC 7143 13.26: told by initiators to be seen by people. */
+	ROW(NODE_ARCHITECTURE, "X#NodeArchitecture", SEC | OP | FFP),
 	/* RFC 7143 13.1 to 13.3, 13.10 to 13.20, 13.23; RFC 7144 7.1. Where the offer is 0, it is
 	 * keys_offer() that knows it. */
 	CHOICES(HEADER_DIGEST, "HeaderDigest", 0, digests),
 	CHOICES(DATA_DIGEST, "DataDigest", 0, digests),
-	NUMERIC(MAX_CONNECTIONS, "MaxConnections", MIN, NORMAL_ONLY, 1, 65535, 1, 1),
-	BOOLEAN(INITIAL_R2T, "InitialR2T", OR, NORMAL_ONLY, 1, 0),
-	BOOLEAN(IMMEDIATE_DATA, "ImmediateData", AND, NORMAL_ONLY, 1, 0),
+	NUMERIC(MAX_CONNECTIONS, "MaxConnections", MIN, NORMAL_ONLY | LEADING, 1, 65535, 1, 0),
+	BOOLEAN(INITIAL_R2T, "InitialR2T", OR, NORMAL_ONLY | LEADING, 1, 0),
+	BOOLEAN(IMMEDIATE_DATA, "ImmediateData", AND, NORMAL_ONLY | LEADING, 1, 0),
 	ROW(MAX_RECV_DSL, "MaxRecvDataSegmentLength", OP | FFP, .type = NUMBER, .rule = DECLARE,
 	    .min = 512, .max = 0xffffff, .initial = LOGIN_DATA_MAX),
-	NUMERIC(MAX_BURST, "MaxBurstLength", MIN, NORMAL_ONLY, 512, 0xffffff, 262144, 0),
-	NUMERIC(FIRST_BURST, "FirstBurstLength", MIN, NORMAL_ONLY, 512, 0xffffff, 65536, 0),
-	NUMERIC(TIME2WAIT, "DefaultTime2Wait", MAX, 0, 0, 3600, 2, 2),
-	NUMERIC(TIME2RETAIN, "DefaultTime2Retain", MIN, 0, 0, 3600, 20, 20),
-	NUMERIC(MAX_OUTSTANDING_R2T, "MaxOutstandingR2T", MIN, NORMAL_ONLY, 1, 65535, 1, 0),
-	BOOLEAN(DATA_PDU_IN_ORDER, "DataPDUInOrder", OR, NORMAL_ONLY, 1, 1),
-	BOOLEAN(DATA_SEQUENCE_IN_ORDER, "DataSequenceInOrder", OR, NORMAL_ONLY, 1, 1),
-	NUMERIC(ERROR_RECOVERY_LEVEL, "ErrorRecoveryLevel", MIN, 0, 0, 2, 0, 0),
-	CHOICES(TASK_REPORTING, "TaskReporting", NORMAL_ONLY, task_reporting),
-	NUMERIC(PROTOCOL_LEVEL, "iSCSIProtocolLevel", MIN, NORMAL_ONLY, 0, 31, 1, 1),
-	/* RFC 7143 13.25: obsolete, and still answered. */
+	NUMERIC(MAX_BURST, "MaxBurstLength", MIN, NORMAL_ONLY | LEADING, 512, 0xffffff, 262144, 0),
+	NUMERIC(FIRST_BURST, "FirstBurstLength", MIN, NORMAL_ONLY | LEADING, 512, 0xffffff, 65536,
+		0),
+	NUMERIC(TIME2WAIT, "DefaultTime2Wait", MAX, LEADING, 0, 3600, 2, 2),
+	NUMERIC(TIME2RETAIN, "DefaultTime2Retain", MIN, LEADING, 0, 3600, 20, 20),
+	NUMERIC(ERROR_RECOVERY_LEVEL, "ErrorRecoveryLevel", MIN, LEADING, 0, 2, 0, 0),
+	NUMERIC(MAX_OUTSTANDING_R2T, "MaxOutstandingR2T", MIN, NORMAL_ONLY | LEADING, 1, 65535, 1,
+		0),
+	BOOLEAN(DATA_PDU_IN_ORDER, "DataPDUInOrder", OR, NORMAL_ONLY | LEADING, 1, 1),
+	BOOLEAN(DATA_SEQUENCE_IN_ORDER, "DataSequenceInOrder", OR, NORMAL_ONLY | LEADING, 1, 1),
+	CHOICES(TASK_REPORTING, "TaskReporting", NORMAL_ONLY | LEADING, task_reporting),
+	NUMERIC(PROTOCOL_LEVEL, "iSCSIProtocolLevel", MIN, NORMAL_ONLY | LEADING, 0, 31, 1, 2),
+	/* RFC 7143 13.25: obsolete; No is one of the two answers that are allowed. */
 	BOOLEAN(IF_MARKER, "IFMarker", AND, 0, 0, 0),
 	BOOLEAN(OF_MARKER, "OFMarker", AND, 0, 0, 0),
 	ROW(IF_MARK_INT, "IFMarkInt", OP, .rule = REJECT),
 	ROW(OF_MARK_INT, "OFMarkInt", OP, .rule = REJECT),
 	/* RFC 7145 section 6. What we declare of them goes to an initiator that has sent the key
 	 * itself: others take an unknown key for an error. */
-	BOOLEAN(RDMA_EXTENSIONS, "RDMAExtensions", AND, NORMAL_ONLY, 0, 0),
+	BOOLEAN(RDMA_EXTENSIONS, "RDMAExtensions", AND, NORMAL_ONLY | LEADING, 0, 0),
 	NUMERIC(INITIATOR_RECV_DSL, "InitiatorRecvDataSegmentLength", MIN, EXTENSION, 512, 0xffffff,
 		LOGIN_DATA_MAX, 0xffffff),
 	NUMERIC(TARGET_RECV_DSL, "TargetRecvDataSegmentLength", MIN, EXTENSION, 512, 0xffffff,
@@ -195,6 +200,15 @@ bool keys_read(struct key_set *set, struct key_seen *seen, const uint8_t *all, u
 	return next == TEXT_END || refuse(fault, LOGIN_INITIATOR_ERROR, "malformed text");
 }
 
+bool keys_leading_only(const struct key_set *set)
+{
+	for (int key = 0; key < KEY_COUNT; key++) {
+		if (key_present(set, (enum key)key) && rows[key].flags & LEADING)
+			return true;
+	}
+	return false;
+}
+
 void keys_new_stage(struct key_seen *seen)
 {
 	for (int key = 0; key < KEY_COUNT; key++) {
@@ -223,6 +237,8 @@ void keys_offer(const struct conn_params *can, struct key_values *ours)
 	ours->v[KEY_MAX_BURST] = can->max_burst;
 	ours->v[KEY_FIRST_BURST] = can->first_burst;
 	ours->v[KEY_MAX_OUTSTANDING_R2T] = can->max_outstanding_r2t;
+	ours->v[KEY_MAX_CONNECTIONS] = can->max_connections ? can->max_connections : 1;
+	ours->v[KEY_ERROR_RECOVERY_LEVEL] = can->error_recovery_level;
 	ours->v[KEY_RDMA_EXTENSIONS] = can->rdma_extensions;
 	ours->v[KEY_TARGET_RECV_DSL] = can->max_recv_dsl;
 	ours->v[KEY_MAX_UNEXPECTED_PDUS] = can->max_unexpected;
@@ -334,6 +350,13 @@ bool keys_negotiate(const struct key_set *set, const struct key_seen *seen,
 		/* RFC 7143 13.14: FirstBurstLength must not exceed MaxBurstLength. */
 		if (key == KEY_FIRST_BURST && our > *max_burst)
 			our = *max_burst;
+		/* RFC 7143 13.19: only the last R2T can be sent again when sequences are in order, as
+		 * ours are. */
+		if (key == KEY_MAX_OUTSTANDING_R2T && values->v[KEY_ERROR_RECOVERY_LEVEL])
+			our = 1;
+		/* RFC 7143 13.21: a discovery session has no other level, whatever is offered. */
+		if (key == KEY_ERROR_RECOVERY_LEVEL && discovery)
+			our = 0;
 		if (!negotiate(&rows[key], set->value[key], our,
 			       relevant(&rows[key], discovery, values), &values->v[key], answer))
 			return refuse(fault, LOGIN_INITIATOR_ERROR, "bad value of a key");

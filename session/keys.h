@@ -13,8 +13,8 @@
 #include "session/text.h"
 #include "transport.h"
 
-/* In the order in which they are answered: FirstBurstLength wants to know MaxBurstLength, and the
- * last ones whether there is RDMAExtensions. */
+/* In the order in which they are answered: FirstBurstLength wants to know MaxBurstLength,
+ * MaxOutstandingR2T wants ErrorRecoveryLevel, and the last ones whether there is RDMAExtensions. */
 enum key {
 	KEY_INITIATOR_NAME,
 	KEY_INITIATOR_ALIAS,
@@ -30,6 +30,7 @@ enum key {
 	KEY_CHAP_R,
 	KEY_CHAP_I,
 	KEY_CHAP_C,
+	KEY_NODE_ARCHITECTURE,
 	KEY_HEADER_DIGEST,
 	KEY_DATA_DIGEST,
 	KEY_MAX_CONNECTIONS,
@@ -40,10 +41,10 @@ enum key {
 	KEY_FIRST_BURST,
 	KEY_TIME2WAIT,
 	KEY_TIME2RETAIN,
+	KEY_ERROR_RECOVERY_LEVEL,
 	KEY_MAX_OUTSTANDING_R2T,
 	KEY_DATA_PDU_IN_ORDER,
 	KEY_DATA_SEQUENCE_IN_ORDER,
-	KEY_ERROR_RECOVERY_LEVEL,
 	KEY_TASK_REPORTING,
 	KEY_PROTOCOL_LEVEL,
 	KEY_IF_MARKER,
@@ -103,6 +104,8 @@ const char *key_name(enum key key);
  * stage: STAGE_*. seen is updated, set filled in. */
 bool keys_read(struct key_set *set, struct key_seen *seen, const uint8_t *all, uint32_t start,
 	       uint32_t end, int stage, struct key_fault *fault);
+/* Whether a key is there that only the first login of a session may send (RFC 7143 6.3, "LO"). */
+bool keys_leading_only(const struct key_set *set);
 /* The stage has changed: names may be repeated once more, as libiscsi does after CHAP. */
 void keys_new_stage(struct key_seen *seen);
 

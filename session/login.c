@@ -69,12 +69,20 @@ const struct login_result *login_result(const struct login *login)
 	return &login->result;
 }
 
+/* Who may log in to what this login names; of nobody until it has named it. */
+static const struct chap_users *users(const struct login *login)
+{
+	static const struct chap_users nobody;
+
+	if (login->result.target)
+		return &login->result.target->chap;
+	return login->result.type == SESSION_DISCOVERY ? &login->env->discovery_chap : &nobody;
+}
+
 /* Whether somebody who has not proved himself must not get past the security stage. */
 static bool must_authenticate(const struct login *login)
 {
-	const struct target_config *target = login->result.target;
-
-	return target && target->chap.user[0] && login->chap.state != CHAP_DONE;
+	return users(login)->count && login->chap.state != CHAP_DONE;
 }
 
 /*
@@ -167,6 +175,19 @@ static bool buffer_ok(const struct text_buf *buf, struct key_fault *fault)
 	return refuse(fault, LOGIN_INITIATOR_ERROR, "too much text in one login");
 }
 
+/* RFC 7143 11.13.5: the answer is where the target is, without a portal group tag. */
+static bool redirect(struct login *login, const struct target_config *target,
+		     struct key_fault *fault)
+{
+	text_put(&login->out, key_name(KEY_TARGET_ADDRESS), target->redirect);
+	if (!buffer_ok(&login->out, fault))
+		return false;
+	return refuse(fault,
+		      target->redirect_permanent ? LOGIN_MOVED_PERMANENTLY
+						 : LOGIN_MOVED_TEMPORARILY,
+		      "the target is elsewhere");
+}
+
 /* SessionType, InitiatorName, TargetName and the access list: RFC 7143 6.1, 13.4 to 13.6, 13.21. */
 static bool identify(struct login *login, const struct key_set *set, struct key_fault *fault)
 {
@@ -194,6 +215,8 @@ static bool identify(struct login *login, const struct key_set *set, struct key_
 		return refuse(fault, LOGIN_NOT_FOUND, "unknown TargetName");
 	if (!name_allowed(r->target, r->initiator_name))
 		return refuse(fault, LOGIN_NOT_ALLOWED, "initiator is not on the access list");
+	if (r->target->redirect)
+		return redirect(login, r->target, fault);
 	text_put_number(&login->out, key_name(KEY_TARGET_PORTAL_GROUP_TAG),
 			login->env->portal_group_tag);
 	return true;
@@ -253,7 +276,6 @@ static bool offers(struct text_str list, const char *method)
 static bool security(struct login *login, const struct key_set *set, bool *transit,
 		     struct key_fault *fault)
 {
-	const struct target_config *target = login->result.target;
 	const char *method = must_authenticate(login) ? "CHAP" : "None";
 	bool offered = key_present(set, KEY_AUTH_METHOD);
 
@@ -265,7 +287,7 @@ static bool security(struct login *login, const struct key_set *set, bool *trans
 		       &login->out, fault))
 		return false;
 	if (offered && must_authenticate(login))
-		chap_start(&login->chap, &target->chap, &target->chap_mutual, login->env->random);
+		chap_start(&login->chap, users(login), login->env->random);
 	if (must_authenticate(login))
 		*transit = false;
 	return true;
@@ -314,6 +336,9 @@ static bool answer(struct login *login, bool *transit, struct key_fault *fault)
 		return refuse(fault, LOGIN_AUTH_FAILED, "login without authentication");
 	if (set.misplaced)
 		return refuse(fault, LOGIN_INITIATOR_ERROR, "key not allowed in this stage");
+	if (login->result.tsih && keys_leading_only(&set))
+		return refuse(fault, LOGIN_INITIATOR_ERROR,
+			      "key that only the first connection of a session may negotiate");
 	ok = login->stage == STAGE_SECURITY ? security(login, &set, transit, fault)
 					    : operational(login, &set, fault);
 	if (!ok)
@@ -352,6 +377,7 @@ static void settle(struct login *login)
 	struct login_result *r = &login->result;
 
 	r->authenticated = login->chap.state == CHAP_DONE;
+	r->user = login->chap.user;
 	r->params = (struct conn_params){
 		.header_digest = v[KEY_HEADER_DIGEST],
 		.data_digest = v[KEY_DATA_DIGEST],
@@ -361,11 +387,14 @@ static void settle(struct login *login)
 		.max_xmit_dsl = v[KEY_MAX_RECV_DSL],
 		.max_burst = v[KEY_MAX_BURST],
 		.first_burst = v[KEY_FIRST_BURST],
-		.max_outstanding_r2t = v[KEY_MAX_OUTSTANDING_R2T],
+		.max_outstanding_r2t = v[KEY_ERROR_RECOVERY_LEVEL] ? 1 : v[KEY_MAX_OUTSTANDING_R2T],
+		.error_recovery_level = (uint8_t)v[KEY_ERROR_RECOVERY_LEVEL],
+		.max_connections = v[KEY_MAX_CONNECTIONS],
 	};
 	settle_extensions(login, &r->params);
 	r->max_connections = v[KEY_MAX_CONNECTIONS];
 	r->error_recovery_level = v[KEY_ERROR_RECOVERY_LEVEL];
+	r->protocol_level = v[KEY_PROTOCOL_LEVEL];
 	r->time2wait = v[KEY_TIME2WAIT];
 	r->time2retain = v[KEY_TIME2RETAIN];
 	r->data_pdu_in_order = v[KEY_DATA_PDU_IN_ORDER];
@@ -389,6 +418,11 @@ static bool step(struct login *login, const struct bhs_login_request *req, const
 	       check_extensions(login, fault);
 }
 
+static bool is_redirect(enum login_status status)
+{
+	return status == LOGIN_MOVED_TEMPORARILY || status == LOGIN_MOVED_PERMANENTLY;
+}
+
 enum login_action login_step(struct login *login, const struct bhs_login_request *req,
 			     const uint8_t *data, uint32_t len, struct login_reply *reply)
 {
@@ -401,6 +435,10 @@ enum login_action login_step(struct login *login, const struct bhs_login_request
 		login->over = true;
 		reply->status = fault.status;
 		reply->why = fault.why;
+		if (is_redirect(fault.status)) {
+			reply->text = login->out.bytes;
+			reply->text_len = login->out.len;
+		}
 		return LOGIN_FAIL;
 	}
 	reply->text = login->out.bytes;

@@ -24,6 +24,8 @@ struct login_portal {
 struct login_env {
 	const struct target_config *targets;
 	unsigned int target_count;
+	struct chap_users
+		discovery_chap; /* who may ask for targets; those of a target are its own */
 	const struct server_limits *limits;
 	struct conn_params can; /* our side's offer, after conn_offer_keys() */
 	/* To name in SendTargets; wildcard addresses are already replaced by the connection's own
@@ -50,14 +52,19 @@ struct login_result {
 	uint32_t itt;
 	uint32_t cmdsn; /* of the first Login Request: the session's ExpCmdSN */
 	bool authenticated; /* CHAP was done and succeeded */
-	struct conn_params params; /* full_feature not set */
+	const struct chap_user *user; /* as whom; of the configuration; NULL: there was no CHAP */
+	/* full_feature not set. With tsih != 0 only the digests and the data segment lengths were
+	 * negotiated; for the rest, here and below, what the session has agreed on holds. */
+	struct conn_params params;
 	uint32_t max_connections, error_recovery_level, time2wait, time2retain;
+	uint32_t protocol_level; /* iSCSIProtocolLevel; 1 when it was not negotiated */
 	bool data_pdu_in_order, data_sequence_in_order;
 };
 
 enum login_action {
 	LOGIN_REPLY, /* send the reply, wait for the next request */
-	LOGIN_FAIL, /* send the reply (its status says why), then close */
+	LOGIN_FAIL, /* send the reply (its status says why, its text where a target has moved), then
+		     * close */
 	LOGIN_DONE, /* settle the session, then send the reply with T=1, NSG=3 and the TSIH */
 };
 

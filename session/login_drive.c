@@ -32,7 +32,6 @@ static bool random_bytes(void *out, size_t len)
 	return getrandom(out, len, 0) == (ssize_t)len;
 }
 
-/* A wildcard portal is named by the address that this initiator has reached. */
 struct text_env *text_env_new(struct iconn *ic)
 {
 	struct server *s = ic->rs->server;
@@ -46,15 +45,16 @@ struct text_env *text_env_new(struct iconn *ic)
 
 		if (address_is_wildcard(ss) && ss->ss_family != ic->conn->local.ss_family)
 			continue;
-		/* The port is the same in both. */
-		address_format(address_is_wildcard(ss) ? &ic->conn->local : ss, te->names[n],
-			       sizeof(te->names[n]));
+		if (!address_tellable(ss, &ic->conn->local))
+			continue;
+		address_as_target(ss, &ic->conn->local, te->names[n], sizeof(te->names[n]));
 		te->portals[n] = (struct login_portal){ te->names[n], s->portals[i].tag };
 		n++;
 	}
 	te->env = (struct login_env){
 		.targets = s->cfg.targets,
 		.target_count = s->cfg.target_count,
+		.discovery_chap = s->cfg.discovery_chap,
 		.limits = &s->cfg.limits,
 		.portals = te->portals,
 		.portal_count = n,
@@ -70,6 +70,8 @@ struct text_env *text_env_new(struct iconn *ic)
 		.max_burst = BUF_MAX,
 		.first_burst = 262144,
 		.max_outstanding_r2t = 16,
+		.max_connections = s->cfg.limits.session_connections,
+		.error_recovery_level = (uint8_t)s->cfg.limits.error_recovery_level,
 	};
 	if (!ic->conn->params.full_feature)
 		conn_offer_keys(ic->conn, &te->env.can);
@@ -86,6 +88,16 @@ const struct login_env *text_env_get(const struct text_env *env)
 	return &env->env;
 }
 
+const struct login_result *login_drive_result(const struct iconn *ic)
+{
+	return login_result(ic->login->login);
+}
+
+const struct bhs *login_drive_request(const struct iconn *ic)
+{
+	return (const struct bhs *)&ic->login->last;
+}
+
 void login_state_free(struct login_state *ls)
 {
 	if (!ls)
@@ -99,13 +111,27 @@ static bool login_begin(struct iconn *ic)
 {
 	struct login_state *ls = calloc(1, sizeof(*ls));
 
-	ic->login = ls;
 	if (!ls)
 		return false;
 	ls->env = text_env_new(ic);
 	if (ls->env)
 		ls->login = login_new(&ls->env->env);
-	return ls->login;
+	if (!ls->login) {
+		login_state_free(ls);
+		return false;
+	}
+	ic->login = ls;
+	return true;
+}
+
+/* The window of a session that goes on is its own, whatever the CmdSN of this login. */
+static void tell_window(const struct iconn *ic, struct bhs_login_response *h)
+{
+	const struct login_result *who = ic->login ? login_drive_result(ic) : NULL;
+	struct session *s;
+
+	if (who && who->tsih && server_find_session(ic->rs, who, &s) == LOGIN_SUCCESS)
+		fill_window(s, &h->expcmdsn, &h->maxcmdsn);
 }
 
 /* tsih: of the new session in the last response, else the request's. */
@@ -129,8 +155,16 @@ static void send_response(struct iconn *ic, const struct bhs_login_request *req,
 	h->itt = req->itt;
 	h->expcmdsn = be32_of(cmdsn);
 	h->maxcmdsn = be32_of(cmdsn + ic->rs->server->cfg.limits.window - 1);
+	tell_window(ic, h);
 	h->status = be16_of(lr->status);
 	reply_send(rp, true);
+}
+
+void login_drive_end(struct iconn *ic, const struct bhs_login_request *req,
+		     const struct login_reply *reply)
+{
+	send_response(ic, req, reply, 0);
+	iconn_close(ic, true);
 }
 
 /* A login that failed: the answer, then the end. req: any header, its ITT is echoed. */
@@ -140,56 +174,83 @@ void login_drive_refuse(struct iconn *ic, const struct bhs *bhs, enum login_stat
 	struct login_reply lr = { .status = status };
 	struct bhs_login_request req = { 0 };
 
+	if (ic->refusal)
+		return;
 	if (pdu_opcode(bhs) == OP_LOGIN_REQUEST)
 		memcpy(&req, bhs, sizeof(req));
 	req.itt = bhs->itt;
+	if (login_refuse_late(ic, &req, status))
+		return;
 	log_write_limited(&login_limit, LOG_LEVEL_WARN, "%s: login refused (0x%04x): %s",
 			  ic->conn->peer_name, status, why);
-	send_response(ic, &req, &lr, 0);
-	iconn_close(ic, true);
+	login_drive_end(ic, &req, &lr);
 }
 
-static void logged_in(struct iconn *ic, struct session *s)
+/* The answer has a text: where the target is. */
+static void redirect(struct iconn *ic, const struct bhs_login_request *req,
+		     const struct login_reply *reply)
 {
-	const struct login_result *who = &s->who;
-	struct login_state *ls = ic->login;
-	struct conn_params params = who->params;
+	log_write_limited(&logged_in_limit, LOG_LEVEL_INFO, "%s: login redirected (0x%04x)",
+			  ic->conn->peer_name, reply->status);
+	login_drive_end(ic, req, reply);
+}
+
+static void log_login(const struct iconn *ic, const struct session *s,
+		      const struct conn_params *params)
+{
+	const struct login_result *who = login_drive_result(ic);
 	char alias[64];
 
-	session_add_connection(s, ic);
+	log_write_limited(
+		&logged_in_limit, LOG_LEVEL_INFO, "%s: %s%s%s logged in%s over %s, %s %u%s%s",
+		ic->conn->peer_name, who->initiator_name, who->initiator_alias[0] ? " alias " : "",
+		log_escape(alias, sizeof(alias), who->initiator_alias,
+			   strlen(who->initiator_alias)),
+		who->type == SESSION_DISCOVERY ? " for discovery" : "", ic->conn->ops->name,
+		who->tsih ? "one more connection of session" : "session", s->tsih,
+		who->authenticated ? ", CHAP" : "",
+		params->header_digest || params->data_digest ? ", digests" : "");
+}
+
+void login_drive_enter(struct iconn *ic, struct session *s, const struct conn_params *params)
+{
+	struct login_state *ls = ic->login;
+	struct conn_params p = *params;
+
+	send_response(ic, &ls->last, &ls->reply, s->tsih);
+	if (!iconn_live(ic))
+		return;
+	p.full_feature = true;
+	p.command_window = ic->rs->server->cfg.limits.window;
+	conn_apply_keys(ic->conn, &p);
+	iconn_event(ic, CONN_EV_LOGGED_IN);
+	log_login(ic, s, &p);
+	login_state_free(ls);
+	ic->login = NULL;
+}
+
+static void lead(struct iconn *ic, struct session *s)
+{
+	const struct login_result *who = &s->who;
+
+	session_event(s, SESSION_EV_LOGGED_IN);
 	ic->cid = who->cid;
+	session_add_connection(s, ic);
 	list_add_tail(&ic->rs->sessions, &s->reactor_node);
 	if (who->type == SESSION_NORMAL)
 		nexus_attach(&s->nexus);
-	send_response(ic, &ls->last, &ls->reply, s->tsih);
-	if (ic->state == CONN_CLEANUP)
-		return;
-	params.full_feature = true;
-	params.command_window = ic->rs->server->cfg.limits.window;
-	conn_apply_keys(ic->conn, &params);
-	ic->state = CONN_LOGGED_IN;
-	log_write_limited(&logged_in_limit, LOG_LEVEL_INFO,
-			  "%s: %s%s%s logged in%s over %s, session %u%s%s", ic->conn->peer_name,
-			  who->initiator_name, who->initiator_alias[0] ? " alias " : "",
-			  log_escape(alias, sizeof(alias), who->initiator_alias,
-				     strlen(who->initiator_alias)),
-			  who->type == SESSION_DISCOVERY ? " for discovery" : "",
-			  ic->conn->ops->name, s->tsih, who->authenticated ? ", CHAP" : "",
-			  params.header_digest || params.data_digest ? ", digests" : "");
-	login_state_free(ls);
-	ic->login = NULL;
+	login_drive_enter(ic, s, &who->params);
 }
 
 /* The negotiation is through: settle which session this is. Again after an old one has gone. */
 void login_drive_continue(struct iconn *ic)
 {
-	const struct login_result *who = login_result(ic->login->login);
-	const struct bhs *bhs = (const struct bhs *)&ic->login->last;
-	enum login_status status = server_check_tsih(ic->rs->server, who);
+	const struct login_result *who = login_drive_result(ic);
+	const struct bhs *bhs = login_drive_request(ic);
 	struct session *s;
 
-	if (status != LOGIN_SUCCESS) {
-		login_drive_refuse(ic, bhs, status, "no session with this TSIH for it");
+	if (who->tsih) {
+		join_session(ic);
 		return;
 	}
 	s = ic->rs->draining ? NULL : session_new(ic, who);
@@ -198,12 +259,14 @@ void login_drive_continue(struct iconn *ic)
 		return;
 	}
 	switch (session_register(s, ic)) {
-	case REGISTERED: logged_in(ic, s); break;
+	case REGISTERED: lead(ic, s); break;
 	case REGISTER_WAIT:
+		session_event(s, SESSION_EV_REFUSED);
 		free(s);
-		ic->state = CONN_ESTABLISHING;
+		iconn_event(ic, CONN_EV_WAIT);
 		break;
 	case REGISTER_NO_TSIH:
+		session_event(s, SESSION_EV_REFUSED);
 		free(s);
 		login_drive_refuse(ic, bhs, LOGIN_OUT_OF_RESOURCES, "all TSIHs are in use");
 		break;
@@ -215,6 +278,8 @@ void login_drive(struct iconn *ic, struct pdu *pdu)
 	const struct bhs_login_request *req = &pdu->h.login_request;
 	struct login_state *ls;
 
+	if (ic->refusal)
+		return;
 	if (!ic->login && !login_begin(ic)) {
 		login_drive_refuse(ic, &pdu->h.bhs, LOGIN_OUT_OF_RESOURCES, "out of memory");
 		return;
@@ -229,6 +294,10 @@ void login_drive(struct iconn *ic, struct pdu *pdu)
 	switch (login_step(ls->login, req, pdu->data, pdu->data_len, &ls->reply)) {
 	case LOGIN_REPLY: send_response(ic, req, &ls->reply, be16_get(req->tsih)); break;
 	case LOGIN_FAIL:
+		if (ls->reply.text_len) {
+			redirect(ic, req, &ls->reply);
+			break;
+		}
 		login_drive_refuse(ic, &pdu->h.bhs, ls->reply.status,
 				   ls->reply.why ? ls->reply.why : "negotiation failed");
 		break;

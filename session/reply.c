@@ -8,15 +8,54 @@
 #include "core/log.h"
 #include "session/internal.h"
 
-static void reply_sent(struct tx_pdu *tx)
+static void reply_free(struct reply *rp)
 {
-	struct reply *rp = container_of(tx, struct reply, tx);
 	struct reactor_state *rs = rp->ic->rs;
 
 	rp->ic->replies--;
-	rp->ic->reply_bytes -= tx->data_len;
+	rp->ic->reply_bytes -= rp->tx.data_len;
 	buf_put(rs->reactor, rp->buf);
 	pool_put(&rs->replies, rp);
+}
+
+static void start(struct reply *rp)
+{
+	rp->out = true;
+	conn_send_pdu(rp->ic->conn, &rp->tx);
+}
+
+static void reply_sent(struct tx_pdu *tx)
+{
+	struct reply *rp = container_of(tx, struct reply, tx);
+
+	rp->out = false;
+	if (!rp->kept)
+		reply_free(rp);
+	else if (rp->again)
+		reply_send_again(rp);
+}
+
+bool reply_send_again(struct reply *rp)
+{
+	struct bhs_nop_in *h = &rp->tx.h.nop_in; /* all have them at the same place */
+	bool room = !rp->again;
+
+	rp->again = rp->out;
+	if (rp->out)
+		return room;
+	if (!rp->ic->conn->closing) {
+		fill_window(rp->ic->session, &h->expcmdsn, &h->maxcmdsn);
+		start(rp);
+	}
+	return true;
+}
+
+void reply_acknowledged(struct reply *rp)
+{
+	list_del(&rp->number.node);
+	rp->kept = false;
+	if (!rp->out)
+		reply_free(rp);
 }
 
 /* NULL: no memory; the caller closes the connection. */
@@ -32,6 +71,7 @@ struct reply *reply_new(struct iconn *ic, uint8_t opcode)
 	rp->tx.sent = reply_sent;
 	rp->ic = ic;
 	rp->buf = NULL;
+	rp->kept = rp->again = false;
 	return rp;
 }
 
@@ -68,6 +108,16 @@ static void count(struct iconn *ic, const struct reply *rp)
 	iconn_close(ic, false);
 }
 
+/* A Status SNACK may ask for it until it is acknowledged. */
+static void keep(struct reply *rp)
+{
+	rp->kept = true;
+	rp->number.command = NULL;
+	rp->number.statsn = be32_get(rp->tx.h.nop_in.statsn);
+	rp->number.since = reactor_now(rp->ic->rs->reactor);
+	list_add_tail(&rp->ic->unacked, &rp->number.node);
+}
+
 /* All responses have StatSN, ExpCmdSN and MaxCmdSN at the same place. May close the connection. */
 void reply_send(struct reply *rp, bool consume)
 {
@@ -79,7 +129,9 @@ void reply_send(struct reply *rp, bool consume)
 		ic->statsn++;
 	if (ic->session)
 		fill_window(ic->session, &h->expcmdsn, &h->maxcmdsn);
-	conn_send_pdu(ic->conn, &rp->tx);
+	if (consume && iconn_up(ic) && ic->session->who.error_recovery_level)
+		keep(rp);
+	start(rp);
 	count(ic, rp);
 }
 
@@ -120,6 +172,7 @@ void nop_out_received(struct iconn *ic, struct pdu *pdu)
 	if (be32_get(req->itt) == TAG_NONE) {
 		if (ic->nop_outstanding && be32_get(req->ttt) == ic->nop_ttt)
 			ic->nop_outstanding = false;
+		tmf_nop_answered(ic->session, ic, be32_get(req->ttt));
 		return;
 	}
 	rp = reply_new(ic, OP_NOP_IN);
@@ -144,6 +197,7 @@ void nop_in_ping(struct iconn *ic)
 	if (++ic->nop_ttt == TAG_NONE)
 		ic->nop_ttt = 0;
 	ic->nop_outstanding = true;
+	ic->pinged = reactor_now(ic->rs->reactor);
 	rp->tx.h.nop_in.itt = be32_of(TAG_NONE);
 	rp->tx.h.nop_in.ttt = be32_of(ic->nop_ttt);
 	reply_send(rp, false);
@@ -160,41 +214,6 @@ void nop_in_window(struct iconn *ic)
 	rp->tx.h.nop_in.itt = be32_of(TAG_NONE);
 	rp->tx.h.nop_in.ttt = be32_of(TAG_NONE);
 	reply_send(rp, false);
-}
-
-/* RFC 7143 11.14. One connection a session: closing the connection closes the session. */
-void logout_received(struct iconn *ic, struct pdu *pdu)
-{
-	static struct log_limit limit = LOG_LIMIT(100);
-	const struct bhs_logout_request *req = &pdu->h.logout_request;
-	uint8_t reason = req->reason & 0x7f;
-	uint8_t response = LOGOUT_RSP_SUCCESS;
-	struct reply *rp;
-
-	if (reason > LOGOUT_RECOVERY) {
-		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
-		return;
-	}
-	if (reason == LOGOUT_RECOVERY)
-		response = LOGOUT_RSP_NO_RECOVERY;
-	else if (reason == LOGOUT_CONNECTION && be16_get(req->cid) != ic->cid)
-		response = LOGOUT_RSP_NO_CID;
-	rp = reply_new(ic, OP_LOGOUT_RESPONSE);
-	if (!rp) {
-		iconn_close(ic, false);
-		return;
-	}
-	rp->tx.h.logout_response.response = response;
-	rp->tx.h.logout_response.itt = req->itt;
-	rp->tx.h.logout_response.time2wait = be16_of((uint16_t)ic->session->who.time2wait);
-	rp->tx.h.logout_response.time2retain = be16_of((uint16_t)ic->session->who.time2retain);
-	reply_send(rp, true);
-	if (response == LOGOUT_RSP_SUCCESS) {
-		log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
-				  ic->session->who.initiator_name);
-		ic->state = CONN_IN_LOGOUT;
-		iconn_close(ic, true);
-	}
 }
 
 void text_received(struct iconn *ic, struct pdu *pdu)

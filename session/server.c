@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "session/flow.h"
 #include "session/internal.h"
 
 const struct server_limits server_default_limits = {
@@ -18,9 +19,12 @@ const struct server_limits server_default_limits = {
 	.nop_interval_s = 15,
 	.max_unauthenticated = 128,
 	.max_connections = 4096,
+	.session_connections = 4,
+	.error_recovery_level = 2,
 	.window = 128,
 	.login_pdus = 20,
 	.login_bytes = 65536,
+	.login_failures = 10,
 };
 
 struct reactor_state *reactor_state_of(struct server *server, const struct reactor *r)
@@ -39,6 +43,8 @@ static void reactor_state_init(struct server *s, unsigned int i)
 	pool_init(&rs->commands, sizeof(struct command), 32, commands);
 	pool_init(&rs->replies, sizeof(struct reply), 32, commands);
 	pool_init(&rs->held, sizeof(struct held), 32, commands);
+	recovery_init(rs, commands);
+	flow_init(rs);
 	list_init(&rs->connections);
 	list_init(&rs->unauthenticated);
 	list_init(&rs->sessions);
@@ -62,6 +68,7 @@ int server_create(const struct server_config *cfg, struct server **out)
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&s->lock, NULL);
+	login_failures_init(&s->login_failures);
 	for (unsigned int i = 0; i < REGISTRY_BUCKETS; i++)
 		list_init(&s->registry[i]);
 	for (unsigned int i = 0; i < cfg->reactor_count; i++)
@@ -78,8 +85,10 @@ void server_destroy(struct server *s)
 		pool_destroy(&s->reactors[i].commands);
 		pool_destroy(&s->reactors[i].replies);
 		pool_destroy(&s->reactors[i].held);
+		pool_destroy(&s->reactors[i].recoveries);
 	}
 	pthread_mutex_destroy(&s->lock);
+	login_failures_destroy(&s->login_failures);
 	free(s->reactors);
 	free(s);
 }
@@ -208,20 +217,40 @@ static bool same_nexus(const struct session *s, const struct login_result *who)
 	       !strcmp(s->who.initiator_name, who->initiator_name);
 }
 
-/* One connection a session: a TSIH that exists cannot take another (RFC 7143 11.12.6). */
-enum login_status server_check_tsih(struct server *server, const struct login_result *who)
+/* RFC 7143 11.13.5. What is found is of the caller's reactor, and so does not go away under it. A
+ * session has one user: whoever knows another secret of the target could read and abort its tasks. */
+enum login_status server_find_session(struct reactor_state *rs, const struct login_result *who,
+				      struct session **out)
 {
-	enum login_status status = LOGIN_NO_SESSION;
-	const struct session *s;
+	struct server *server = rs->server;
+	enum login_status status = LOGIN_SUCCESS;
+	struct session *s;
 
-	if (who->tsih == 0)
-		return LOGIN_SUCCESS;
+	*out = NULL;
 	pthread_mutex_lock(&server->lock);
 	s = server->by_tsih[who->tsih];
-	if (s)
-		status = same_nexus(s, who) ? LOGIN_TOO_MANY_CONNECTIONS : LOGIN_CANNOT_INCLUDE;
+	if (!s || s->kill_posted)
+		status = LOGIN_NO_SESSION;
+	else if (!same_nexus(s, who) || s->who.user != who->user)
+		status = LOGIN_CANNOT_INCLUDE;
+	else if (s->rs != rs) /* the connection could not go there */
+		status = s->who.max_connections == 1 ? LOGIN_TOO_MANY_CONNECTIONS
+						     : LOGIN_CANNOT_INCLUDE;
+	else
+		*out = s;
 	pthread_mutex_unlock(&server->lock);
 	return status;
+}
+
+struct reactor_state *server_home_of(struct server *server, uint16_t tsih)
+{
+	struct reactor_state *home = NULL;
+
+	pthread_mutex_lock(&server->lock);
+	if (server->by_tsih[tsih])
+		home = server->by_tsih[tsih]->rs;
+	pthread_mutex_unlock(&server->lock);
+	return home;
 }
 
 static uint16_t new_tsih(struct server *s)

@@ -7,13 +7,20 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "session/flow.h"
 #include "session/internal.h"
 
 static void free_session(struct work *work)
 {
 	struct session *s = container_of(work, struct session, free_work);
+	char past[512];
 
-	log_debug("session %u of %s is gone", s->tsih, s->who.initiator_name);
+	session_event(s, SESSION_EV_GONE);
+	if (log_enabled(LOG_LEVEL_DEBUG))
+		log_write(LOG_LEVEL_DEBUG, "session %u of %s is gone: %s", s->tsih,
+			  s->who.initiator_name,
+			  history_format(&session_machine, &s->history, past, sizeof(past)));
+	traffic_of_session(s);
 	list_del(&s->reactor_node);
 	if (s->who.type == SESSION_NORMAL)
 		nexus_detach(&s->nexus);
@@ -30,27 +37,70 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 	s->server = ic->rs->server;
 	s->rs = ic->rs;
 	s->who = *who;
+	s->transport = ic->conn->ops;
 	list_init(&s->registry_node);
 	list_init(&s->reactor_node);
 	list_init(&s->reinstate_waiters);
 	list_init(&s->conns);
+	list_init(&s->joiners);
+	list_init(&s->leaving);
+	list_init(&s->lost_cids);
 	list_init(&s->held);
+	list_init(&s->parked);
 	list_init(&s->tmfs);
 	list_init(&s->commands);
 	s->kill_work.fn = session_kill;
+	s->progress_work.fn = session_progress;
+	s->unpark_work.fn = flow_unpark;
 	s->free_work.fn = free_session;
 	s->expcmdsn = who->cmdsn;
 	s->maxcmdsn = who->cmdsn + s->server->cfg.limits.window - 1;
+	session_event(s, SESSION_EV_LOGIN);
 	if (who->target) {
 		s->nexus.target = who->target->scsi;
 		s->nexus.port = target_port_by_tag(who->target->scsi, who->portal_group_tag);
+		s->nexus.queries = who->protocol_level >= 2;
 		memcpy(s->nexus.initiator_name, who->initiator_name, sizeof(who->initiator_name));
 		memcpy(s->nexus.isid, who->isid.b, sizeof(who->isid.b));
 	}
 	return s;
 }
 
-/* Another login takes this session's place: close its connection. [owner thread] */
+void session_event(struct session *s, enum session_event event)
+{
+	enum session_state before = s->state;
+
+	s->state = machine_next(&session_machine, &s->history, s->state, event,
+				reactor_now(s->rs->reactor));
+	if (before == SESSION_FAILED)
+		s->server->failed--;
+	if (s->state == SESSION_FAILED)
+		s->server->failed++;
+}
+
+void session_end(struct session *s, enum session_event why, bool flush)
+{
+	struct list *pos, *tmp;
+
+	if (s->dying)
+		return;
+	if (s->state == SESSION_FAILED && why == SESSION_EV_CLOSED)
+		why = SESSION_EV_TIMEOUT;
+	session_event(s, why);
+	s->dying = s->watched = true;
+	session_forget_cids(s);
+	if (list_empty(&s->conns))
+		session_drop_held(s);
+	list_for_each_safe(pos, tmp, &s->conns) {
+		struct iconn *ic = list_entry(pos, struct iconn, session_node);
+
+		if (iconn_live(ic) || !flush)
+			iconn_end(ic, flush);
+	}
+	session_watched(s);
+}
+
+/* Another login takes this session's place. [owner thread] */
 void session_kill(struct work *work)
 {
 	static struct log_limit limit = LOG_LIMIT(100);
@@ -60,14 +110,15 @@ void session_kill(struct work *work)
 	pthread_mutex_lock(&s->server->lock);
 	s->kill_ran = true;
 	pthread_mutex_unlock(&s->server->lock);
-	if (list_empty(&s->conns)) {
-		session_check_dead(s);
-		return;
-	}
-	log_write_limited(&limit, LOG_LEVEL_INFO, "session %u of %s is reinstated by a new login",
-			  s->tsih, s->who.initiator_name);
+	if (!s->dying)
+		log_write_limited(&limit, LOG_LEVEL_INFO,
+				  "session %u of %s is reinstated by a new login", s->tsih,
+				  s->who.initiator_name);
+	session_end(s, SESSION_EV_REINSTATED, false);
+	/* Those that end in good order already: nobody waits for their last words. */
 	list_for_each_safe(pos, tmp, &s->conns)
-		iconn_close(list_entry(pos, struct iconn, session_node), false);
+		iconn_end(list_entry(pos, struct iconn, session_node), false);
+	session_check_dead(s);
 }
 
 void session_add_connection(struct session *s, struct iconn *ic)
@@ -83,55 +134,18 @@ struct iconn *session_any_connection(const struct session *s)
 	list_for_each(pos, &s->conns) {
 		struct iconn *ic = list_entry(pos, struct iconn, session_node);
 
-		if (ic->state == CONN_LOGGED_IN)
+		if (iconn_up(ic))
 			return ic;
 	}
 	return NULL;
-}
-
-/* Requests of a connection that is gone keep their place in the order, and nothing else. */
-static void disown_held(struct session *s, const struct iconn *ic)
-{
-	struct list *pos;
-
-	list_for_each(pos, &s->held) {
-		struct held *h = list_entry(pos, struct held, node);
-
-		if (h->ic != ic)
-			continue;
-		h->ic = NULL;
-		h->skip = true;
-	}
-}
-
-/* The transport has returned every PDU and transfer. */
-void session_lost_connection(struct session *s, struct iconn *ic)
-{
-	struct list *pos, *tmp;
-
-	list_del(&ic->session_node);
-	s->dying = list_empty(&s->conns);
-	if (s->dying)
-		session_drop_held(s);
-	else
-		disown_held(s, ic);
-	tmf_lost_connection(s, ic);
-	list_for_each_safe(pos, tmp, &s->commands) {
-		struct command *c = list_entry(pos, struct command, node);
-
-		if (c->ic != ic)
-			continue;
-		c->ic = NULL;
-		command_abort(c, false); /* may free c */
-	}
-	session_check_dead(s);
 }
 
 void session_check_dead(struct session *s)
 {
 	bool ready;
 
-	if (!list_empty(&s->conns) || s->freeing || !list_empty(&s->commands) || s->tmf_count)
+	if (!s->dying || s->freeing || !list_empty(&s->conns) || !list_empty(&s->joiners) ||
+	    !list_empty(&s->commands) || s->tmf_count)
 		return;
 	pthread_mutex_lock(&s->server->lock);
 	ready = !s->kill_posted || s->kill_ran;
@@ -144,13 +158,24 @@ void session_check_dead(struct session *s)
 	reactor_defer(s->rs->reactor, &s->free_work);
 }
 
+static bool is_held(const struct session *s, uint32_t cmdsn)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->held) {
+		if (list_entry(pos, struct held, node)->cmdsn == cmdsn)
+			return true;
+	}
+	return false;
+}
+
 enum cmdsn_verdict session_cmdsn(const struct session *s, uint32_t cmdsn)
 {
 	if (cmdsn == s->expcmdsn && sn_le(cmdsn, s->maxcmdsn))
 		return CMDSN_NOW;
 	if (sn_lt(cmdsn, s->expcmdsn) || sn_lt(s->maxcmdsn, cmdsn))
 		return CMDSN_IGNORE; /* RFC 7143 4.2.2.1: silently */
-	return CMDSN_HOLD;
+	return is_held(s, cmdsn) ? CMDSN_IGNORE : CMDSN_HOLD; /* a retry (7.2.1) is ignored, too */
 }
 
 static uint32_t window(const struct session *s)
@@ -164,12 +189,15 @@ void session_leave_window(struct command *c)
 {
 	struct session *s = c->session;
 
+	/* Data that is kept for SNACKs is counted elsewhere. */
+	if (c->flow && (c->kept || c->task.aborted))
+		flow_over(c);
 	if (!c->in_window)
 		return;
 	c->in_window = false;
 	c->loose = true;
 	if (s->loose++ < window(s))
-		s->maxcmdsn++;
+		flow_slot_back(s, c->ic);
 	else
 		s->owed++;
 }
@@ -181,7 +209,7 @@ void session_forget_slot(struct command *c)
 	struct iconn *ic;
 
 	if (c->in_window)
-		s->maxcmdsn++;
+		flow_slot_back(s, c->ic);
 	if (!c->loose)
 		return;
 	s->loose--;
@@ -282,13 +310,35 @@ void session_unhold(struct session *s, const struct command *c)
 	}
 }
 
+/* What came in on ic and has to wait is discarded: its place in the order is free again, and the
+ * initiator fills it by a retry (RFC 7143 11.14). */
+void session_discard_held(struct session *s, const struct iconn *ic)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &s->held) {
+		struct held *h = list_entry(pos, struct held, node);
+		struct command *c = h->command;
+
+		if ((c ? c->ic : h->ic) != ic)
+			continue;
+		held_free(s, h);
+		if (!c)
+			continue;
+		c->held = false;
+		c->ic = NULL;
+		c->cid = ic->cid;
+		command_abort(c, false); /* frees c */
+	}
+}
+
 /* ExpCmdSN has moved: run what has become due, unless a Logout was among it. */
 void session_release_held(struct session *s)
 {
 	while (!list_empty(&s->held)) {
 		struct held *h = list_entry(s->held.next, struct held, node);
 
-		if (h->cmdsn != s->expcmdsn || !session_any_connection(s))
+		if (h->cmdsn != s->expcmdsn || (!h->skip && !session_any_connection(s)))
 			return;
 		s->expcmdsn++;
 		if (h->command) {
@@ -297,7 +347,7 @@ void session_release_held(struct session *s)
 			command_start(h->command);
 		} else {
 			s->maxcmdsn++;
-			if (!h->skip)
+			if (!h->skip && iconn_up(h->ic))
 				iconn_dispatch(h->ic, &h->pdu);
 		}
 		held_free(s, h);

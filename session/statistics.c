@@ -9,14 +9,14 @@
 #include "session/internal.h"
 
 /* NULL: more transports than there is room for. */
-static struct traffic *find(struct reactor_state *rs, const struct conn *conn)
+static struct traffic *find(struct reactor_state *rs, const struct transport_ops *transport)
 {
 	for (unsigned int i = 0; i < TRANSPORTS_MAX; i++) {
 		struct traffic *t = &rs->traffic[i];
 
 		if (!t->transport)
-			t->transport = conn->ops;
-		if (t->transport == conn->ops)
+			t->transport = transport;
+		if (t->transport == transport)
 			return t;
 	}
 	return NULL;
@@ -24,25 +24,35 @@ static struct traffic *find(struct reactor_state *rs, const struct conn *conn)
 
 void traffic_opened(struct reactor_state *rs, const struct conn *conn)
 {
-	find(rs, conn);
+	find(rs, conn->ops);
 }
 
 static void add(struct traffic *t, const struct iconn *ic)
 {
 	t->connections++;
 	t->bytes_copied += ic->conn->bytes_copied;
-	if (!ic->session)
-		return;
-	t->read_bytes += ic->session->stats.read_bytes;
-	t->write_bytes += ic->session->stats.write_bytes;
+}
+
+static void add_session(struct traffic *t, const struct session *s)
+{
+	t->read_bytes += s->stats.read_bytes;
+	t->write_bytes += s->stats.write_bytes;
 }
 
 void traffic_closed(struct iconn *ic)
 {
-	struct traffic *t = find(ic->rs, ic->conn);
+	struct traffic *t = ic->moved ? NULL : find(ic->rs, ic->conn->ops);
 
 	if (t)
 		add(t, ic);
+}
+
+void traffic_of_session(const struct session *s)
+{
+	struct traffic *t = find(s->rs, s->transport);
+
+	if (t)
+		add_session(t, s);
 }
 
 static void log_transport(struct reactor_state *rs, const struct traffic *closed)
@@ -56,25 +66,39 @@ static void log_transport(struct reactor_state *rs, const struct traffic *closed
 		if (ic->conn->ops == closed->transport)
 			add(&all, ic);
 	}
+	list_for_each(pos, &rs->sessions) {
+		const struct session *s = list_entry(pos, struct session, reactor_node);
+
+		if (s->transport == closed->transport)
+			add_session(&all, s);
+	}
 	log_info("reactor %u over %s: %lu connections, %lu of them closed, %lu bytes read, "
 		 "%lu bytes written, %lu bytes copied",
 		 rs->reactor->index, all.transport->name, all.connections, closed->connections,
 		 all.read_bytes, all.write_bytes, all.bytes_copied);
 }
 
+static uint64_t copied(const struct session *s)
+{
+	uint64_t bytes = s->stats.bytes_copied;
+	struct list *pos;
+
+	list_for_each(pos, &s->conns)
+		bytes += list_entry(pos, struct iconn, session_node)->conn->bytes_copied;
+	return bytes;
+}
+
 static void log_session(const struct session *s)
 {
 	const struct session_stats *st = &s->stats;
 	const struct iconn *ic = session_any_connection(s);
-	const struct conn *conn = ic ? ic->conn : NULL;
 
 	log_info("session %u: %s from %s over %s on reactor %u: %lu commands, %lu bytes read, "
 		 "%lu bytes written, %lu bytes copied, %lu rejects, "
 		 "%lu task management functions, %lu aborts",
-		 s->tsih, s->who.initiator_name, conn ? conn->peer_name : "nowhere",
-		 conn ? conn->ops->name : "nothing", s->rs->reactor->index, st->commands,
-		 st->read_bytes, st->write_bytes, conn ? conn->bytes_copied : 0, st->rejects,
-		 st->tmfs, st->aborts);
+		 s->tsih, s->who.initiator_name, ic ? ic->conn->peer_name : "nowhere",
+		 s->transport->name, s->rs->reactor->index, st->commands, st->read_bytes,
+		 st->write_bytes, copied(s), st->rejects, st->tmfs, st->aborts);
 }
 
 void log_statistics(struct work *work)

@@ -1,48 +1,68 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Task management (RFC 7143 11.5, SAM 7): abort what the function names, on every reactor that may
- * have such tasks, and answer when all of them are back, but never later than TMF_TIMEOUT_S: a task
- * that hangs in its backstore is marked aborted, so its late completion sends nothing. If it is a
+ * Task management (RFC 7143 11.5, RFC 7144, SAM 7): abort what the function names, on every reactor
+ * that may have such tasks, and answer when all of them are back, but never later than TMF_TIMEOUT_S: a
+ * task that hangs in its backstore is marked aborted, so its late completion sends nothing. If it is a
  * write, which may yet reach the medium, "function rejected" says that nothing is certain: the
  * initiator escalates up to a new session, which waits until the old one's tasks are back.
+ *
+ *   GATHERS -> ABORTS -> FENCED -> answer -> [DROPS]
+ *
+ * GATHERS, with several connections only (4.2.3.3 b): commands that are older than the function may
+ * still be on their way on another connection. They are waited for, since nothing that the function
+ * names may run after its answer. Where it names every task of the session their places in the order
+ * are filled instead, and they are ignored when they come.
+ * ABORTS: tmf_visit.c. Data-Out for aborted writes is not waited for (4.2.3.3 a): what is late is
+ * dropped.
+ * FENCED: the answer must not overtake what was sent on the other connections: fence.c.
+ * DROPS: after the answer to TARGET COLD RESET.
+ * When the time to gather or for the fence is over the answer is "function rejected" as well.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/log.h"
-#include "session/internal.h"
+#include "session/tmf.h"
 
-struct tmf;
-
-/* The part of a reset that one reactor does. */
-struct tmf_visit {
-	struct tmf *tmf;
-	struct work work;
-	struct work back;
-	struct abort_wait wait;
-	struct timer timer;
-	struct reactor_state *rs;
-	bool write_hangs; /* after the timeout: a write may still reach the medium */
+enum {
+	GATHER_S = 2, /* how long commands may be on their way on another connection */
+	GATHER_TICK_MS = 10,
+	FENCE_S = 1, /* of TMF_TIMEOUT_S, left for the other connections */
 };
 
-/* One function under way. Belongs to the session's reactor; visits travel. */
-struct tmf {
-	struct list node; /* session.tmfs */
-	struct session *session;
-	struct iconn *ic; /* that gets the answer; NULL: it is gone */
-	struct be32 itt;
-	uint8_t function;
-	unsigned int pending; /* visits that are not back */
-	bool write_hangs; /* in any of them */
-	const struct command *command; /* ABORT TASK */
-	const struct lu *lu; /* NULL: all of the target */
+/* What each function is. */
+static const struct kind {
+	bool aborts; /* else it is answered at once */
+	bool lun; /* it names a unit */
+	bool resets; /* that unit, or all */
 	bool everyone; /* tasks of other nexuses too */
 	bool clears_aca;
-	unsigned int visit_count;
-	struct tmf_visit visits[];
+	bool every_task; /* of the session */
+} kinds[] = {
+	[TMF_ABORT_TASK] = { .aborts = true },
+	/* CLEAR TASK SET is ABORT TASK SET: each nexus has a task set of its own (SAM 7.5). CLEAR ACA
+	 * is no error where there is none. */
+	[TMF_ABORT_TASK_SET] = { .aborts = true, .lun = true },
+	[TMF_CLEAR_ACA] = { .aborts = true, .lun = true, .clears_aca = true },
+	[TMF_CLEAR_TASK_SET] = { .aborts = true, .lun = true },
+	[TMF_LUN_RESET] = { .aborts = true,
+			    .lun = true,
+			    .resets = true,
+			    .everyone = true,
+			    .clears_aca = true },
+	[TMF_TARGET_WARM_RESET] = { .aborts = true,
+				    .resets = true,
+				    .everyone = true,
+				    .clears_aca = true,
+				    .every_task = true },
+	[TMF_TARGET_COLD_RESET] = { .aborts = true,
+				    .resets = true,
+				    .everyone = true,
+				    .clears_aca = true,
+				    .every_task = true },
+	[TMF_I_T_NEXUS_RESET] = { .aborts = true, .clears_aca = true, .every_task = true },
 };
 
-static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
+static void respond(struct iconn *ic, struct be32 itt, uint8_t response, const uint8_t info[3])
 {
 	struct reply *rp = reply_new(ic, OP_TMF_RESPONSE);
 
@@ -52,146 +72,123 @@ static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
 	}
 	rp->tx.h.tmf_response.response = response;
 	rp->tx.h.tmf_response.itt = itt;
+	if (info)
+		memcpy(rp->tx.h.tmf_response.information, info, 3);
 	reply_send(rp, true);
 }
 
-/* [session's reactor] One visit is back. */
-static void visit_back(struct work *work)
+/* --- The end */
+
+static void release(struct tmf *tmf)
 {
-	struct tmf_visit *v = container_of(work, struct tmf_visit, back);
-	struct tmf *tmf = v->tmf;
 	struct session *s = tmf->session;
 
-	tmf->write_hangs |= v->write_hangs;
-	if (--tmf->pending)
-		return;
+	timer_cancel(s->rs->reactor, &tmf->timer);
 	s->tmf_count--;
 	list_del(&tmf->node);
-	if (tmf->ic && tmf->ic->state == CONN_LOGGED_IN)
-		respond(tmf->ic, tmf->itt, tmf->write_hangs ? TMF_RSP_REJECTED : TMF_RSP_COMPLETE);
+	free(tmf->posts);
 	free(tmf);
 	session_check_dead(s);
 }
 
-static void visit_over(struct tmf_visit *v)
+/* [session's reactor] */
+static void drop_back(struct work *work)
 {
-	list_del(&v->wait.node);
-	timer_cancel(v->rs->reactor, &v->timer);
-	reactor_post(v->tmf->session->rs->reactor, &v->back);
+	struct tmf *tmf = container_of(work, struct tmf_visit, back)->tmf;
+
+	if (--tmf->pending == 0)
+		release(tmf);
 }
 
-/* Data of an aborted task may still move, and the initiator will use its memory for something else
- * when it has our answer: only the end of the connection ends that for certain. */
-static void cut_off(struct iconn *ic)
-{
-	static struct log_limit limit = LOG_LIMIT(10);
-
-	if (ic->state == CONN_CLEANUP)
-		return;
-	log_write_limited(&limit, LOG_LEVEL_WARN,
-			  "%s: data of an aborted task still moves after %d s, closing",
-			  ic->conn->peer_name, TMF_TIMEOUT_S);
-	iconn_close(ic, false);
-}
-
-/* The initiator takes the tags of these tasks for free when it has our answer. True: one of them
- * may still write. */
-static bool abandon_all(const struct tmf_visit *v)
-{
-	bool writes = false;
-	struct list *spos, *cpos;
-
-	list_for_each(spos, &v->rs->sessions) {
-		struct session *s = list_entry(spos, struct session, reactor_node);
-
-		list_for_each(cpos, &s->commands) {
-			struct command *c = list_entry(cpos, struct command, node);
-
-			if (!abort_wait_covers(&v->wait, c))
-				continue;
-			writes |= !scsi_give_up(&c->task);
-			if (c->moving && c->ic && c->ic->conn->unstoppable)
-				cut_off(c->ic);
-			if (s == v->tmf->session)
-				c->reports = false;
-			command_abandon(c);
-		}
-	}
-	return writes;
-}
-
-static void visit_timeout(struct timer *t)
-{
-	static struct log_limit limit = LOG_LIMIT(10);
-	struct tmf_visit *v = container_of(t, struct tmf_visit, timer);
-
-	log_write_limited(&limit, LOG_LEVEL_WARN,
-			  "task management function %u answered with %u tasks still in the "
-			  "backstore",
-			  v->tmf->function, v->wait.remaining);
-	v->write_hangs = abandon_all(v);
-	visit_over(v);
-}
-
-static void wait_done(struct abort_wait *w)
-{
-	visit_over(container_of(w, struct tmf_visit, wait));
-}
-
-/* Other initiators than the one that asked learn that their task is gone by TASK ABORTED (TAS), or
- * by the unit attention of the reset. lu_reset() has raised that, but a moment ago: they may have
- * heard of it before they sent this command. told: the unit of which they hear now. */
-static void abort_one(struct tmf_visit *v, struct command *c, const struct lu **told)
-{
-	struct session *s = c->session;
-	const struct lu *lu = target_lu(s->nexus.target, c->task.lun);
-	bool foreign = s != v->tmf->session && lu, tas = foreign && lu_reports_aborted(lu);
-
-	if (foreign && !tas && lu != *told)
-		nexus_raise_ua(&s->nexus, lu, UA_BUS_DEVICE_RESET);
-	*told = lu;
-	abort_wait_add(&v->wait);
-	command_abort(c, tas); /* may free c */
-}
-
-static void visit_session(struct tmf_visit *v, struct session *s)
-{
-	struct tmf *tmf = v->tmf;
-	const struct lu *told = NULL;
-	struct list *pos, *tmp;
-
-	list_for_each_safe(pos, tmp, &s->commands) {
-		struct command *c = list_entry(pos, struct command, node);
-
-		if (c->answered || !abort_wait_names(&v->wait, c))
-			continue;
-		abort_one(v, c, &told);
-	}
-	if (s->who.type == SESSION_NORMAL && tmf->clears_aca &&
-	    (s == tmf->session ||
-	     (tmf->everyone && (tmf->lu || s->nexus.target == v->wait.target))))
-		nexus_clear_aca(&s->nexus, tmf->lu);
-}
-
-/* [any reactor] Aborts what is named here; on the session's reactor from tmf_run(), so that nothing
- * is newer than the function. */
-static void visit_run(struct work *work)
+/* [each reactor] What the answer has not taken along with it: the initiators start anew. */
+static void drop_run(struct work *work)
 {
 	struct tmf_visit *v = container_of(work, struct tmf_visit, work);
 	struct list *pos;
 
-	v->wait.done = wait_done;
-	abort_wait_begin(&v->wait, v->rs);
-	timer_arm(v->rs->reactor, &v->timer, TMF_TIMEOUT_S * NSEC_PER_SEC);
-	list_for_each(pos, &v->rs->sessions)
-		visit_session(v, list_entry(pos, struct session, reactor_node));
-	abort_wait_counted(&v->wait, v->rs);
+	list_for_each(pos, &v->rs->sessions) {
+		struct session *s = list_entry(pos, struct session, reactor_node);
+
+		if (s->who.type == SESSION_NORMAL && s->nexus.target == v->wait.target)
+			async_drop_session(s);
+	}
+	reactor_post(v->tmf->session->rs->reactor, &v->back);
 }
 
-static struct tmf *tmf_new(struct iconn *ic, const struct bhs_tmf_request *req, bool everyone)
+static void drop_sessions(struct tmf *tmf)
+{
+	tmf->state = TMF_DROPS;
+	tmf->pending = tmf->visit_count;
+	for (unsigned int i = 0; i < tmf->visit_count; i++) {
+		struct tmf_visit *v = &tmf->visits[i];
+
+		v->work.fn = drop_run;
+		v->back.fn = drop_back;
+		reactor_post(v->rs->reactor, &v->work);
+	}
+}
+
+static void answer(struct tmf *tmf)
+{
+	uint8_t response = tmf->write_hangs || tmf->unfenced ? TMF_RSP_REJECTED : TMF_RSP_COMPLETE;
+
+	timer_cancel(tmf->session->rs->reactor, &tmf->timer);
+	if (tmf->ic && iconn_up(tmf->ic))
+		respond(tmf->ic, tmf->itt, response, NULL);
+	if (tmf->function == TMF_TARGET_COLD_RESET)
+		drop_sessions(tmf);
+	else
+		release(tmf);
+}
+
+static void fence_timeout(struct timer *t)
+{
+	struct tmf *tmf = container_of(t, struct tmf, timer);
+
+	tmf->unfenced = true;
+	answer(tmf);
+}
+
+/* How long from now on, at least a little. */
+static uint64_t time_left(const struct tmf *tmf, uint64_t reserve_s)
+{
+	uint64_t now = reactor_now(tmf->session->rs->reactor) + reserve_s * NSEC_PER_SEC;
+
+	return now < tmf->deadline ? tmf->deadline - now : NSEC_PER_MSEC;
+}
+
+static void all_aborted(struct tmf *tmf)
+{
+	if (tmf->function == TMF_I_T_NEXUS_RESET)
+		nexus_loss(&tmf->session->nexus);
+	tmf->state = TMF_FENCED;
+	tmf->pending = 0;
+	if (!tmf->fenced || !tmf->ic || !fence_raise(tmf)) {
+		answer(tmf);
+		return;
+	}
+	tmf->timer.fn = fence_timeout;
+	timer_arm(tmf->session->rs->reactor, &tmf->timer, time_left(tmf, 0));
+}
+
+void tmf_nop_answered(struct session *s, const struct iconn *ic, uint32_t ttt)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &s->tmfs) {
+		struct tmf *tmf = list_entry(pos, struct tmf, node);
+
+		if (fence_passed(tmf, ic, ttt, false))
+			answer(tmf);
+	}
+}
+
+static struct tmf *tmf_new(struct iconn *ic, const struct bhs_tmf_request *req)
 {
 	struct session *s = ic->session;
 	struct server *server = s->server;
+	uint8_t function = req->function & TMF_FUNCTION_MASK;
+	bool everyone = kinds[function].everyone;
 	unsigned int n = everyone ? server->cfg.reactor_count : 1;
 	struct tmf *tmf = calloc(1, sizeof(*tmf) + n * sizeof(tmf->visits[0]));
 
@@ -200,50 +197,115 @@ static struct tmf *tmf_new(struct iconn *ic, const struct bhs_tmf_request *req, 
 	tmf->session = s;
 	tmf->ic = ic;
 	tmf->itt = req->itt;
-	tmf->function = req->function & 0x7f;
+	tmf->cmdsn = be32_get(req->cmdsn);
+	tmf->function = function;
+	tmf->fenced = true;
 	tmf->everyone = everyone;
-	tmf->clears_aca = everyone || tmf->function == TMF_CLEAR_ACA;
+	tmf->clears_aca = kinds[function].clears_aca;
+	tmf->deadline = reactor_now(s->rs->reactor) + TMF_TIMEOUT_S * NSEC_PER_SEC;
+	tmf->aborted = all_aborted;
 	tmf->visit_count = n;
 	for (unsigned int i = 0; i < n; i++) {
 		struct tmf_visit *v = &tmf->visits[i];
 
 		v->tmf = tmf;
 		v->rs = everyone ? &server->reactors[i] : s->rs;
-		v->work.fn = visit_run;
-		v->back.fn = visit_back;
-		v->timer.fn = visit_timeout;
-		list_init(&v->wait.node);
 	}
 	return tmf;
 }
 
-static void tmf_run(struct tmf *tmf)
+static bool is_alone(const struct session *s)
 {
-	struct session *s = tmf->session;
+	return s->conns.next == s->conns.prev;
+}
 
-	tmf->pending = tmf->visit_count;
-	s->tmf_count++;
-	list_add_tail(&s->tmfs, &tmf->node);
-	for (unsigned int i = 0; i < tmf->visit_count; i++) {
-		struct tmf_visit *v = &tmf->visits[i];
+static void reset_units(const struct tmf *tmf)
+{
+	const struct scsi_target *target = tmf->session->nexus.target;
 
-		v->wait.session = tmf->everyone ? NULL : s;
-		v->wait.target = s->nexus.target;
-		v->wait.lu = tmf->lu;
-		v->wait.command = tmf->command;
-		v->wait.aca = tmf->function == TMF_CLEAR_ACA;
-		if (v->rs == s->rs)
-			visit_run(&v->work);
-		else
-			reactor_post(v->rs->reactor, &v->work);
+	if (tmf->lu) {
+		lu_reset(tmf->lu);
+		return;
+	}
+	for (unsigned int i = 0; i < TARGET_LUNS; i++) {
+		if (target->lun[i])
+			lu_reset(target->lun[i]);
 	}
 }
 
+static void tmf_run(struct tmf *tmf)
+{
+	tmf->state = TMF_ABORTS;
+	if (kinds[tmf->function].resets)
+		reset_units(tmf);
+	tmf_visits_begin(tmf, time_left(tmf, is_alone(tmf->session) ? 0 : FENCE_S));
+}
+
+/* --- Commands that are older than the function and have not come */
+
+/* The function was immediate and holds the CmdSN of the next command. */
+static bool commands_missing(const struct tmf *tmf)
+{
+	const struct session *s = tmf->session;
+
+	return sn_lt(s->expcmdsn, tmf->cmdsn) && sn_le(tmf->cmdsn, s->maxcmdsn + 1);
+}
+
+/* Those that are held are aborted by now; the others count as received (4.2.3.3 b). ExpCmdSN, which
+ * nobody holds, is last: it goes on from there over what is held. */
+static void fill_gaps(struct session *s, uint32_t cmdsn)
+{
+	for (uint32_t sn = s->expcmdsn + 1; sn_lt(sn, cmdsn); sn++)
+		session_skip_cmdsn(s, sn);
+	session_skip_cmdsn(s, s->expcmdsn);
+	session_release_held(s);
+}
+
+static void gather(struct timer *t)
+{
+	struct tmf *tmf = container_of(t, struct tmf, timer);
+	struct session *s = tmf->session;
+
+	if (!commands_missing(tmf)) {
+		tmf_run(tmf);
+	} else if (time_left(tmf, 0) > (TMF_TIMEOUT_S - GATHER_S) * NSEC_PER_SEC) {
+		timer_arm(s->rs->reactor, &tmf->timer, GATHER_TICK_MS * NSEC_PER_MSEC);
+	} else {
+		tmf->unfenced = true;
+		answer(tmf);
+	}
+}
+
+static void tmf_begin(struct tmf *tmf)
+{
+	struct session *s = tmf->session;
+	bool missing = !tmf->command && !is_alone(s) && commands_missing(tmf);
+	uint32_t cmdsn = tmf->cmdsn;
+
+	s->tmf_count++;
+	list_add_tail(&s->tmfs, &tmf->node);
+	if (missing && !kinds[tmf->function].every_task) {
+		tmf->state = TMF_GATHERS;
+		tmf->gathers = true;
+		tmf->timer.fn = gather;
+		timer_arm(s->rs->reactor, &tmf->timer, GATHER_TICK_MS * NSEC_PER_MSEC);
+		return;
+	}
+	tmf_run(tmf); /* may free it, but not before this turn is over */
+	if (missing)
+		fill_gaps(s, cmdsn);
+}
+
+/* --- Requests */
+
 /* ABORT TASK for a tag that is not here (RFC 7143 11.5.1, 11.6.1). */
-static uint8_t abort_unknown(struct session *s, const struct bhs_tmf_request *req)
+static uint8_t abort_unknown(struct iconn *ic, const struct bhs_tmf_request *req)
 {
 	uint32_t ref = be32_get(req->refcmdsn);
+	struct session *s = ic->session;
 
+	if (recovery_reissue(ic, be32_get(req->rtt)))
+		return TMF_RSP_COMPLETE;
 	/* A task that was done already, or that no CmdSN in the window can name. */
 	if (sn_lt(ref, s->expcmdsn) || sn_lt(s->maxcmdsn, ref))
 		return TMF_RSP_NO_TASK;
@@ -266,100 +328,123 @@ static struct command *find_abandoned(const struct session *s, uint32_t itt)
 	return NULL;
 }
 
-/* TMF_RSP_COMPLETE: the function runs; anything else is the answer at once. */
-static uint8_t prepare(struct session *s, const struct bhs_tmf_request *req, struct tmf *tmf,
-		       bool *answered)
+/* The task that ABORT TASK names. It should come on the task's own connection (11.5.1), where nothing
+ * overtakes anything. */
+static bool find_task(struct tmf *tmf, const struct bhs_tmf_request *req)
 {
-	struct command *c;
+	const struct command *c = command_find(tmf->session, be32_get(req->rtt));
 
-	switch (tmf->function) {
-	case TMF_ABORT_TASK:
-		c = command_find(s, be32_get(req->rtt));
-		if (!c)
-			c = find_abandoned(s, be32_get(req->rtt));
-		if (!c) {
-			*answered = true;
-			return abort_unknown(s, req);
+	if (!c)
+		c = find_abandoned(tmf->session, be32_get(req->rtt));
+	tmf->command = c;
+	tmf->fenced = c && c->ic != tmf->ic;
+	return c;
+}
+
+static void run_function(struct iconn *ic, struct pdu *pdu)
+{
+	const struct bhs_tmf_request *req = &pdu->h.tmf_request;
+	struct session *s = ic->session;
+	struct tmf *tmf = tmf_new(ic, req);
+
+	if (!tmf) {
+		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
+		return;
+	}
+	if (kinds[tmf->function].lun) {
+		tmf->lu = target_lu(s->nexus.target, req->lun);
+		if (!tmf->lu) {
+			free(tmf);
+			respond(ic, req->itt, TMF_RSP_NO_LUN, NULL);
+			return;
 		}
-		tmf->command = c;
-		return TMF_RSP_COMPLETE;
-	case TMF_TARGET_WARM_RESET:
-		for (unsigned int i = 0; i < TARGET_LUNS; i++)
-			if (s->nexus.target->lun[i])
-				lu_reset(s->nexus.target->lun[i]);
-		return TMF_RSP_COMPLETE;
+	} else if (tmf->function == TMF_ABORT_TASK && !find_task(tmf, req)) {
+		free(tmf);
+		respond(ic, req->itt, abort_unknown(ic, req), NULL);
+		return;
 	}
-	tmf->lu = target_lu(s->nexus.target, req->lun);
-	if (!tmf->lu)
-		return TMF_RSP_NO_LUN;
-	if (tmf->function == TMF_LUN_RESET)
-		lu_reset(target_lu(s->nexus.target, req->lun));
-	return TMF_RSP_COMPLETE;
+	tmf_begin(tmf);
 }
 
-/* CLEAR TASK SET is ABORT TASK SET: each nexus has a task set of its own (SAM 7.5). CLEAR ACA is no
- * error where there is none. */
-static bool supported(uint8_t function)
+static bool offered(const struct session *s, uint8_t function)
 {
-	return function >= TMF_ABORT_TASK && function <= TMF_TARGET_WARM_RESET;
+	if (function > TMF_TASK_REASSIGN && s->who.protocol_level < 2)
+		return false;
+	return function >= TMF_ABORT_TASK && function <= TMF_QUERY_ASYNC_EVENT;
 }
 
-static uint8_t refusal(uint8_t function)
+static bool aborts(uint8_t function)
 {
-	switch (function) {
-	case TMF_TARGET_COLD_RESET: return TMF_RSP_NOT_AUTHORIZED;
-	case TMF_TASK_REASSIGN: return TMF_RSP_NO_REASSIGN;
-	default: return TMF_RSP_NOT_SUPPORTED;
+	return function < array_size(kinds) && kinds[function].aborts;
+}
+
+/* Functions that need nobody else. */
+static void answer_at_once(struct iconn *ic, const struct bhs_tmf_request *req)
+{
+	uint8_t info[3] = { 0 }, response;
+
+	if ((req->function & TMF_FUNCTION_MASK) != TMF_TASK_REASSIGN) {
+		response = tmf_query(ic->session, req, info);
+		respond(ic, req->itt, response, info);
+		return;
 	}
+	response = recovery_reassign(ic, req);
+	respond(ic, req->itt, response, NULL);
+	if (response == TMF_RSP_COMPLETE && iconn_up(ic))
+		recovery_resume(ic);
+}
+
+static unsigned int functions_under_way(const struct session *s)
+{
+	const struct list *pos;
+	unsigned int n = 0;
+
+	list_for_each(pos, &s->tmfs)
+		n++;
+	return n;
 }
 
 void tmf_lost_connection(struct session *s, const struct iconn *ic)
 {
-	struct list *pos;
+	struct list *pos, *tmp;
 
-	list_for_each(pos, &s->tmfs) {
+	list_for_each_safe(pos, tmp, &s->tmfs) {
 		struct tmf *tmf = list_entry(pos, struct tmf, node);
+		bool lost = tmf->ic == ic;
 
-		if (tmf->ic == ic)
+		if (lost)
 			tmf->ic = NULL;
+		if (lost && tmf->state == TMF_GATHERS)
+			release(tmf);
+		else if (fence_passed(tmf, ic, 0, true) || (lost && tmf->state == TMF_FENCED))
+			answer(tmf);
 	}
 }
 
 void tmf_received(struct iconn *ic, struct pdu *pdu)
 {
 	const struct bhs_tmf_request *req = &pdu->h.tmf_request;
-	uint8_t function = req->function & 0x7f;
+	uint8_t function = req->function & TMF_FUNCTION_MASK;
 	struct session *s = ic->session;
-	bool answered = false;
-	uint8_t response;
-	struct tmf *tmf;
 
 	if (s->who.type == SESSION_DISCOVERY) {
 		send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR);
 		return;
 	}
-	if (s->tmf_count >= TMF_MAX) {
+	if (functions_under_way(s) >= TMF_MAX) {
 		if (pdu_immediate(&pdu->h.bhs))
 			send_reject(ic, &pdu->h, REJECT_IMMEDIATE_COMMAND);
 		else
-			respond(ic, req->itt, TMF_RSP_REJECTED);
+			respond(ic, req->itt, TMF_RSP_REJECTED, NULL);
 		return;
 	}
 	stat_add(&s->stats.tmfs, 1);
-	if (!supported(function)) {
-		respond(ic, req->itt, refusal(function));
-		return;
-	}
-	tmf = tmf_new(ic, req, function == TMF_LUN_RESET || function == TMF_TARGET_WARM_RESET);
-	if (!tmf) {
-		send_reject(ic, &pdu->h, REJECT_OUT_OF_RESOURCES);
-		return;
-	}
-	response = prepare(s, req, tmf, &answered);
-	if (answered || response != TMF_RSP_COMPLETE) {
-		free(tmf);
-		respond(ic, req->itt, response);
-		return;
-	}
-	tmf_run(tmf);
+	if (!offered(s, function))
+		respond(ic, req->itt, TMF_RSP_NOT_SUPPORTED, NULL);
+	else if (function == TMF_TARGET_COLD_RESET && !s->who.target->allow_cold_reset)
+		respond(ic, req->itt, TMF_RSP_NOT_AUTHORIZED, NULL);
+	else if (aborts(function))
+		run_function(ic, pdu);
+	else
+		answer_at_once(ic, req);
 }

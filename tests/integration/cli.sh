@@ -6,6 +6,7 @@
 
 echo secret-of-alice >"$TMPDIR/secret"
 echo secret-of-riser >"$TMPDIR/secret2"
+echo secret-of-bob-himself >"$TMPDIR/secret3"
 echo short >"$TMPDIR/short"
 head -c 300 /dev/zero | tr '\0' s >"$TMPDIR/long"
 truncate -s 16M "$TMPDIR/disk" "$TMPDIR/disk2"
@@ -38,7 +39,9 @@ mistake DISK
 mistake DISK -p 127.0.0.1:0
 for portal in '' : :3260 127.0.0.1: 127.0.0.1:x 127.0.0.1:65536 127.0.0.1:-1 127.0.0.1:+1 \
 	'127.0.0.1: 1' 127.0.0.1:99999999999999999999 127.0.0 256.0.0.1 example.org 127.0.0.1:1:2 \
-	'[::1' '[::1]x' '[::1]:' '[]:3260' '[127.0.0.1]x' '[::1%nowhere]:1' ::g 127.0.0.1/8; do
+	'[::1' '[::1]x' '[::1]:' '[]:3260' '[127.0.0.1]x' '[::1%nowhere]:1' ::g 127.0.0.1/8 \
+	fe80::1 '[fe80::1]:3260' '[fe80::1%nowhere]:3260' '[fe80::1%]:3260' '[fe80::1%0]:3260' \
+	'[2001:db8::1%lo]:3260' '[::1%1]:3260' '127.0.0.1%lo'; do
 	mistake "${portal:---portal}" -p "$portal" ram:1M
 done
 for option in '' x transport transport= transport=rdma tag tag= tag=0 tag=65536 tag=-1 tag=x \
@@ -63,21 +66,59 @@ for cpus in '' x '0,' ',0' 0- -1 1-0 4096 99999999999 0.5; do
 	mistake "${cpus:---cpus}" "--cpus=$cpus" ram:1M
 done
 for level in '' loud INFO 3; do mistake "${level:---log}" --log "$level" ram:1M; done
-for option in login-timeout data-timeout nop-interval max-connections busy-poll; do
+for option in login-timeout data-timeout nop-interval max-connections busy-poll \
+	session-connections error-recovery-level login-failures; do
 	for value in '' x -1 1s 99999999999; do
 		mistake "--$option" "--$option=$value" ram:1M
 	done
 done
 mistake --login-timeout --login-timeout 0 ram:1M
 mistake --max-connections --max-connections 0 ram:1M
-for option in chap chap-mutual; do
+mistake --session-connections --session-connections 0 ram:1M
+mistake --session-connections --session-connections 257 ram:1M
+mistake --error-recovery-level --error-recovery-level 3 ram:1M
+mistake --login-failures --login-failures 33 ram:1M
+for address in '' : :3260 a: a:0 a:65536 a:x 'a b' a_b -a a- .a a. a..b 1.2.3 192.0.2.256 '[::1' \
+	'[::1]x' '[::1]:' '[a]' '[192.0.2.1]' '[fe80::1%lo]' ::g 'a,b' 'a,' 'a,permanent,' \
+	"$(head -c 64 /dev/zero | tr '\0' a)" "$(head -c 300 /dev/zero | tr '\0' a)"; do
+	mistake "${address:---redirect}" --redirect "$address" ram:1M
+done
+mistake 'second one' --redirect a --redirect b ram:1M
+mistake --isns --isns 192.0.2.1:0 ram:1M
+for option in chap chap-mutual discovery-chap discovery-chap-mutual; do
 	for value in '' alice alice: ":$TMPDIR/secret" "alice:$TMPDIR/none" "alice:$TMPDIR/folder" \
 		"alice:$TMPDIR/short" "alice:$TMPDIR/long" "alice:$TMPDIR/empty"; do
 		mistake "--$option" "--$option" "$value" ram:1M
 	done
 done
 mistake --chap-mutual --chap-mutual "riser:$TMPDIR/secret" ram:1M
-mistake --chap-mutual --chap "alice:$TMPDIR/secret" --chap-mutual "riser:$TMPDIR/secret" ram:1M
+mistake --discovery-chap-mutual --discovery-chap-mutual "riser:$TMPDIR/secret" ram:1M
+mistake --discovery-chap-mutual --chap "alice:$TMPDIR/secret" \
+	--discovery-chap-mutual "riser:$TMPDIR/secret2" ram:1M
+# One secret in both directions, whoever has it: the line says what to do.
+for users in 'chap alice chap-mutual riser' 'chap-mutual riser chap alice' \
+	'chap alice discovery-chap-mutual riser' 'discovery-chap alice chap-mutual riser' \
+	'discovery-chap alice discovery-chap-mutual riser'; do
+	read -r -a two <<<"$users"
+	other=("--discovery-chap" "bob:$TMPDIR/secret3" "--chap" "carol:$TMPDIR/secret2")
+	mistake 'write another one' "${other[@]}" "--${two[0]}" "${two[1]}:$TMPDIR/secret" \
+		"--${two[2]}" "${two[3]}:$TMPDIR/secret" ram:1M
+done
+mistake 'alice is given twice' --chap "alice:$TMPDIR/secret" --chap "alice:$TMPDIR/secret3" ram:1M
+mistake 'the second one for alice' --chap "alice:$TMPDIR/secret" --chap-mutual "a:$TMPDIR/secret2" \
+	--chap-mutual "b:$TMPDIR/secret2" ram:1M
+# What nobody could ever log in with, and what is meant for nobody.
+mistake --chap --chap $'al\tice:'"$TMPDIR/secret" ram:1M
+mistake 'leave it out' --chap-mutual "a:$TMPDIR/secret2" --chap "alice:$TMPDIR/secret" \
+	--chap-mutual "b:$TMPDIR/secret2" ram:1M
+mistake 'in front of every user' --chap-mutual "a:$TMPDIR/secret2" --chap-mutual "b:$TMPDIR/secret2" \
+	--chap "alice:$TMPDIR/secret" ram:1M
+many=()
+for ((i = 0; i < 257; i++)); do many+=(--chap "user$i:$TMPDIR/secret"); done
+mistake '256 users' "${many[@]}" ram:1M
+mistake --alias --alias '' ram:1M
+mistake --alias --alias "$(head -c 256 /dev/zero | tr '\0' a)" ram:1M
+mistake --alias --alias $'two\nlines' ram:1M
 mistake --allow -p 0.0.0.0:0 ram:1M
 mistake --allow -p '[::]:0' ram:1M
 mistake --allow -p 127.0.0.1:0 -p 192.0.2.1:0 ram:1M
@@ -112,8 +153,10 @@ check 'no mistake has created a file' test ! -e "$TMPDIR/new"
 
 # --- help ---
 check '--help ends with 0' "$RISERD" --help
-for word in -p -n --allow --chap --chap-mutual --cpus --memory --log ram: null: readonly=on \
-	block-size direct=on size= serial= removable=on pi= pi-path= --state ,tag= ,access= ,preferred= transport=; do
+for word in -p -n --alias --allow --chap --chap-mutual --cpus --memory --log ram: null: readonly=on \
+	block-size direct=on size= serial= removable=on pi= pi-path= --state ,tag= ,access= ,preferred= transport= \
+	--discovery-chap --discovery-chap-mutual --redirect --session-connections --error-recovery-level \
+	--login-failures --allow-cold-reset; do
 	check_says "--help tells about $word" "$word"
 done
 check '-h is the same' cmp <("$RISERD" -h) <("$RISERD" --help)
@@ -189,6 +232,65 @@ port=${port##*:}
 check 'an address in two portal groups: status 1' refused 1 -p "127.0.0.1:$port,tag=1" \
 	-p "127.0.0.1:$port,tag=2" ram:1M
 check_says 'an address in two portal groups: the reason' "127.0.0.1:$port.*group 1"
+
+# --- who may log in ---
+# as USER:SECRET COMMAND URL: over libiscsi
+as() {
+	local who=${1%%:*} secret=${1#*:} url=$3
+	timeout 20 "$2" "iscsi://$who%$secret@${url#iscsi://}"
+}
+need_daemon --chap "alice:$TMPDIR/secret" --chap-mutual "riser:$TMPDIR/secret2" \
+	--chap "bob:$TMPDIR/secret3" ram:1M
+check 'the first of two users may log in' as alice:secret-of-alice iscsi-inq "$(url 0)"
+check 'and so may the second' as bob:secret-of-bob-himself iscsi-inq "$(url 0)"
+refuted 'the first with the secret of the second may not' \
+	as alice:secret-of-bob-himself iscsi-inq "$(url 0)"
+refuted 'nobody may not' timeout 20 iscsi-inq "$(url 0)"
+check 'everybody may discover' timeout 20 iscsi-ls "iscsi://$(address)"
+check_stopped
+need_daemon --discovery-chap "bob:$TMPDIR/secret3" ram:1M
+check 'with --discovery-chap a user may discover' as bob:secret-of-bob-himself iscsi-ls \
+	"iscsi://$(address)"
+refuted 'nobody may not' timeout 20 iscsi-ls "iscsi://$(address)"
+check 'the target needs no secret then' timeout 20 iscsi-inq "$(url 0)"
+check_stopped
+
+# --- elsewhere ---
+need_daemon ram:1M
+there=$(address)
+there_pid=$pid
+need_daemon --redirect "$there" null:1M
+check 'a redirected initiator gets to the other disk' timeout 20 iscsi-inq "$(url 0)"
+check_says 'which is the one that the other riserd has' '^Product:ram'
+check_stopped
+pid=$there_pid
+check_stopped 'and the other one ends, too'
+
+# --- a link ---
+# In a network of our own, where loopback has a link-local address as well.
+cat >"$TMPDIR/link" <<'END'
+ip link set lo up && ip -6 addr add fe80::7/64 dev lo nodad || exit 1
+"$RISERD" -p '[fe80::7%lo]:3260' -p '[::1]:3261' --allow any ram:1M >"$TMPDIR/link.out" 2>&1 &
+riserd=$!
+for ((i = 0; i < 300; i++)); do
+	grep -q ready "$TMPDIR/link.out" && break
+	sleep 0.1
+done
+timeout 20 iscsi-ls 'iscsi://[fe80::7%lo]:3260' | sed 's/^/on the link: /'
+timeout 20 iscsi-ls 'iscsi://[::1]:3261' | sed 's/^/elsewhere: /' | tee "$TMPDIR/elsewhere"
+kill "$riserd"
+wait "$riserd"
+status=$?
+cat "$TMPDIR/link.out"
+exit "$status"
+END
+check 'a portal with a link-local address' unshare -rn bash "$TMPDIR/link"
+check_says 'its URL has the link' '^iscsi://\[fe80::7%lo\]:3260/'
+check_says 'the log has it, too' '\[fe80::7%lo\]:[0-9]+: .* logged in'
+check_says 'an initiator of the link hears of it, without the link' \
+	'^on the link: .*Portal:\[fe80::7\]:3260,1$'
+check_says 'others hear of the other portal' '^elsewhere: .*Portal:\[::1\]:3261,1$'
+refuted 'and not of this one' grep fe80 "$TMPDIR/elsewhere"
 
 # --- the state folder ---
 unopened 'a state folder that is a file' "$TMPDIR/disk.*state" --state "$TMPDIR/disk" ram:1M

@@ -44,6 +44,7 @@ host, port, iqn = re.match(r"iscsi://(.+):(\d+)/([^/]+)/0$", sys.argv[1]).groups
 silent = Conn((host, int(port)))
 conn = Initiator((host, int(port)), iqn).login()
 conn.clear_unit_attention()
+conn.events = []
 print("in", flush=True)
 conn.expect_closed(30)
 silent.expect_closed(30)

@@ -48,20 +48,36 @@ def poll(condition, what):
         select.select([], [], [], 0.02)
 
 
+def listen(*conns):
+    for conn in conns:
+        conn.events = []
+
+
 def hear(conn):
+    """By a unit attention and by an Asynchronous Message (RFC 7143 11.9), whichever is first."""
     results = []
 
     def told():
         results.append(conn.ready(FILE))
         return results[-1].status == CHECK_CONDITION
 
+    def told_at_once():
+        conn.ready(FILE)
+        return conn.events
+
     poll(told, "unit attention")
     results[-1].condition(CAPACITY_CHANGED)
+    poll(told_at_once, "asynchronous message")
+    event = conn.events.pop()
+    equal(event.bhs[36], 0, "AsyncEvent: SCSI")
+    equal(event.lun, FILE, "LUN of the event")
+    equal((event.data[4] & 15, event.data[14], event.data[15]), CAPACITY_CHANGED, "its sense")
 
 
 @case("a file that grows: both sessions are told, what is new can be used")
 def grow(target):
     conn, other = target.login(), target.login()
+    listen(conn, other, target.innocent)
     equal(capacity(conn), 16 * MIB // BLOCK, "capacity")
     resize(target, 32 * MIB)
     for session in (conn, other, target.innocent):
@@ -77,6 +93,7 @@ def grow(target):
 @case("a file that shrinks: what is beyond its end is out of range")
 def shrink(target):
     conn, other = target.login(), target.login()
+    listen(conn, other, target.innocent)
     resize(target, 8 * MIB)
     for session in (conn, other, target.innocent):
         hear(session)
@@ -88,6 +105,7 @@ def shrink(target):
 @case("a write that waits for its data while the file shrinks ends with an error")
 def shrink_under_a_write(target):
     conn = target.login(InitialR2T="Yes", ImmediateData="No")
+    listen(conn, target.innocent)
     write, r2t = conn.solicited_write(8 * MIB // BLOCK - 8, 8, FILE)
     resize(target, 4 * MIB)
     hear(target.innocent)

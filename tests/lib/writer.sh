@@ -20,6 +20,17 @@ url, mode = sys.argv[1:]
 host, port, iqn = re.match(r"iscsi://(.+):(\d+)/([^/]+)/0$", url).groups()
 conn = Initiator((host, int(port)), iqn).login()
 conn.clear_unit_attention()
+conn.events = []
+BUSY = 0x08
+
+
+def good(status):
+    """True, or riserd stops: nothing but the end is to come."""
+    while status == BUSY:
+        conn.recv(30)
+    return status == GOOD
+
+
 first = 0
 try:
     while True:
@@ -28,10 +39,10 @@ try:
             bytes([0x2a, 8 if mode == "fua" else 0]) + (first + 8 * i).to_bytes(4, "big")
             + b"\0\0\x08\0", write=4096, data=part) for i, part in enumerate(data)))
         for part in data:
-            if conn.expect(SCSI_RESPONSE, 30).status != GOOD:
+            if not good(conn.expect(SCSI_RESPONSE, 30).status):
                 sys.exit("a write was not GOOD")
-        if mode == "flush":
-            conn.scsi(b"\x35" + bytes(9)).good()
+        if mode == "flush" and not good(conn.scsi(b"\x35" + bytes(9)).status):
+            sys.exit("a flush was not GOOD")
         first += 128
         print(first // 128, flush=True)
 except Closed:

@@ -337,6 +337,7 @@ static inline void command_init(struct world *w, struct command *c, const uint8_
 	c->task.writes = dir & DIR_WRITE;
 	c->task.edtl = edtl;
 	c->task.first_buf = NULL;
+	c->task.frugal = false;
 	c->task.first_len = 0;
 	c->task.stable_source = false;
 }

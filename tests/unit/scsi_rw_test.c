@@ -94,6 +94,26 @@ static void nothing_is_lent_to_a_port_that_wants_a_stable_source(void)
 	world_destroy(&w);
 }
 
+/* Where memory is rationed, a write goes on in the buffer that its data came in. */
+static void frugal_write(void)
+{
+	struct cdb cdb = cdb_rw(CDB_WRITE_10, 0, 9, 1024);
+	uint8_t *data = pattern(512 << 10, 1);
+	struct world w;
+	struct command c;
+
+	world_create(&w);
+	command_init(&w, &c, cdb.b, DIR_WRITE, 512 << 10, data);
+	command_immediate(&c, 4096, 4096);
+	c.task.frugal = true;
+	command_submit(&c);
+	ASSERT_GOOD(&c);
+	CU_ASSERT_EQUAL(w.disk.requests, 128);
+	command_free(&c);
+	free(data);
+	world_destroy(&w);
+}
+
 static void write_reaches_the_disk_in_any_shape(void)
 {
 	static const struct {
@@ -571,8 +591,8 @@ static void the_lu_counts(void)
 
 UNIT_MAIN(TEST(read_returns_what_is_on_the_disk), TEST(what_is_not_lent_in_one_piece_is_read),
 	  TEST(nothing_is_lent_to_a_port_that_wants_a_stable_source),
-	  TEST(write_reaches_the_disk_in_any_shape), TEST(read_residuals), TEST(write_residuals),
-	  TEST(ranges_outside_the_medium_are_refused),
+	  TEST(write_reaches_the_disk_in_any_shape), TEST(frugal_write), TEST(read_residuals),
+	  TEST(write_residuals), TEST(ranges_outside_the_medium_are_refused),
 	  TEST(longer_than_the_maximum_transfer_length), TEST(errors_of_the_disk_become_sense),
 	  TEST(fua_and_flush_reach_the_disk), TEST(write6_lba_is_not_fua),
 	  TEST(a_transfer_that_fails_ends_the_command), TEST(commands_wait_for_memory),

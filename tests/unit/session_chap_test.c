@@ -366,7 +366,7 @@ static void names_of_256_bytes(void)
 		rig_send(r, SEC_TO_OP, text);
 		EXPECT_FAIL(r, LOGIN_AUTH_FAILED);
 	}
-	memset(r->target[1].chap.user, 'a', 255);
+	memset(r->user[0].account.user, 'a', 255);
 	challenge(r, "5");
 	snprintf(text, sizeof(text), "CHAP_N=%.*s|CHAP_R=0x" MD5_HEX "|", 255, name);
 	rig_send(r, SEC_TO_OP, text);
@@ -378,7 +378,7 @@ static void mutual_that_is_not_configured(void)
 {
 	struct rig *r = rig_new();
 
-	r->target[1].chap_mutual.user[0] = '\0';
+	r->user[0].mutual.user[0] = '\0';
 	challenge(r, "5");
 	rig_send(r, SEC_TO_OP, GOOD "CHAP_I=1|CHAP_C=0x01|");
 	EXPECT_FAIL(r, LOGIN_AUTH_FAILED);

@@ -20,7 +20,8 @@ static const struct offer offers[] = {
 	{ "DataDigest=crc32c|", NULL, KEY_DATA_DIGEST, 0 },
 	{ "TaskReporting=ResponseFence,RFC3720|", "TaskReporting=RFC3720|", KEY_TASK_REPORTING, 0 },
 	/* Numbers. */
-	{ "MaxConnections=65535|", "MaxConnections=1|", KEY_MAX_CONNECTIONS, 1 },
+	{ "MaxConnections=65535|", "MaxConnections=4|", KEY_MAX_CONNECTIONS, 4 },
+	{ "MaxConnections=3|", "MaxConnections=3|", KEY_MAX_CONNECTIONS, 3 },
 	{ "MaxConnections=0|", NULL, KEY_MAX_CONNECTIONS, 1 },
 	{ "MaxConnections=65536|", NULL, KEY_MAX_CONNECTIONS, 1 },
 	{ "MaxBurstLength=512|", "MaxBurstLength=512|", KEY_MAX_BURST, 512 },
@@ -51,9 +52,19 @@ static const struct offer offers[] = {
 	{ "DefaultTime2Retain=60|", "DefaultTime2Retain=20|", KEY_TIME2RETAIN, 20 },
 	{ "MaxOutstandingR2T=65535|", "MaxOutstandingR2T=16|", KEY_MAX_OUTSTANDING_R2T, 16 },
 	{ "MaxOutstandingR2T=0|", NULL, KEY_MAX_OUTSTANDING_R2T, 1 },
-	{ "ErrorRecoveryLevel=2|", "ErrorRecoveryLevel=0|", KEY_ERROR_RECOVERY_LEVEL, 0 },
+	/* Sequences are in order: error recovery needs one R2T at a time. */
+	{ "MaxOutstandingR2T=4|ErrorRecoveryLevel=1|", "ErrorRecoveryLevel=1|MaxOutstandingR2T=1|",
+	  KEY_MAX_OUTSTANDING_R2T, 1 },
+	{ "MaxOutstandingR2T=4|ErrorRecoveryLevel=0|", "ErrorRecoveryLevel=0|MaxOutstandingR2T=4|",
+	  KEY_MAX_OUTSTANDING_R2T, 4 },
+	{ "ErrorRecoveryLevel=0|", "ErrorRecoveryLevel=0|", KEY_ERROR_RECOVERY_LEVEL, 0 },
+	{ "ErrorRecoveryLevel=1|", "ErrorRecoveryLevel=1|", KEY_ERROR_RECOVERY_LEVEL, 1 },
+	{ "ErrorRecoveryLevel=2|", "ErrorRecoveryLevel=2|", KEY_ERROR_RECOVERY_LEVEL, 2 },
 	{ "ErrorRecoveryLevel=3|", NULL, KEY_ERROR_RECOVERY_LEVEL, 0 },
-	{ "iSCSIProtocolLevel=2|", "iSCSIProtocolLevel=1|", KEY_PROTOCOL_LEVEL, 1 },
+	{ "iSCSIProtocolLevel=31|", "iSCSIProtocolLevel=2|", KEY_PROTOCOL_LEVEL, 2 },
+	{ "iSCSIProtocolLevel=2|", "iSCSIProtocolLevel=2|", KEY_PROTOCOL_LEVEL, 2 },
+	{ "iSCSIProtocolLevel=1|", "iSCSIProtocolLevel=1|", KEY_PROTOCOL_LEVEL, 1 },
+	{ "iSCSIProtocolLevel=32|", NULL, KEY_PROTOCOL_LEVEL, 1 },
 	{ "iSCSIProtocolLevel=0|", "iSCSIProtocolLevel=0|", KEY_PROTOCOL_LEVEL, 0 },
 	/* Declared: there is no answer. */
 	{ "MaxRecvDataSegmentLength=512|", "", KEY_MAX_RECV_DSL, 512 },
@@ -83,6 +94,9 @@ static const struct offer offers[] = {
 	{ "MaxRecvDataSegmentLength=Reject|", "", KEY_MAX_RECV_DSL, 8192 },
 	{ "X-com.foo=NotUnderstood|X-com.bar=Reject|X-com.baz=Irrelevant|", "", KEY_COUNT, 0 },
 	{ "X-com.foo=bar|", "X-com.foo=NotUnderstood|", KEY_COUNT, 0 },
+	{ "X#com.foo=bar|", "X#com.foo=NotUnderstood|", KEY_COUNT, 0 },
+	/* Declared, and understood. */
+	{ "X#NodeArchitecture=ExampleOS/1.0,ExampleInitiator/2.0|", "", KEY_COUNT, 0 },
 };
 
 /* What is answered to a text of the operational stage, as "Key=Value|"; NULL: refused. */
@@ -121,6 +135,8 @@ static const struct conn_params everything = {
 	.max_burst = 1048576,
 	.first_burst = 262144,
 	.max_outstanding_r2t = 16,
+	.error_recovery_level = 2,
+	.max_connections = 4,
 };
 
 static void check_offers(const struct offer *table, size_t count, const struct conn_params *can)
@@ -245,6 +261,24 @@ static void a_transport_without_digests(void)
 			       "HeaderDigest=CRC32C|");
 }
 
+/* What the session does not say is one connection at level 0. */
+static void a_transport_without_recovery(void)
+{
+	struct conn_params can = everything;
+	struct key_values values;
+
+	can.max_connections = 0;
+	can.error_recovery_level = 0;
+	CU_ASSERT_STRING_EQUAL(
+		negotiated("MaxConnections=9|ErrorRecoveryLevel=2|", &can, false, &values),
+		"MaxConnections=1|ErrorRecoveryLevel=0|");
+	can.max_connections = 1;
+	can.error_recovery_level = 1;
+	CU_ASSERT_STRING_EQUAL(
+		negotiated("MaxConnections=9|ErrorRecoveryLevel=2|", &can, false, &values),
+		"MaxConnections=1|ErrorRecoveryLevel=1|");
+}
+
 static void our_side_of_the_booleans(void)
 {
 	struct conn_params can = everything;
@@ -269,6 +303,14 @@ static void discovery_has_no_use_for_data_keys(void)
 			       "TaskReporting=Irrelevant|");
 	CU_ASSERT_EQUAL(values.v[KEY_MAX_BURST], 262144);
 	CU_ASSERT_PTR_NULL(negotiated("MaxBurstLength=511|", &everything, true, &values));
+	/* RFC 7143 13.21: one connection, level 0. */
+	CU_ASSERT_STRING_EQUAL(negotiated("MaxConnections=4|ErrorRecoveryLevel=2|"
+					  "iSCSIProtocolLevel=2|",
+					  &everything, true, &values),
+			       "MaxConnections=Irrelevant|ErrorRecoveryLevel=0|"
+			       "iSCSIProtocolLevel=Irrelevant|");
+	CU_ASSERT_EQUAL(values.v[KEY_MAX_CONNECTIONS], 1);
+	CU_ASSERT_EQUAL(values.v[KEY_ERROR_RECOVERY_LEVEL], 0);
 }
 
 /* Which keys may come in which stage. */
@@ -296,6 +338,7 @@ static void stages_of_keys(void)
 		{ "RDMAExtensions=Yes|", { false, true, false, false } },
 		{ "TargetRecvDataSegmentLength=512|", { false, true, false, false } },
 		{ "MaxOutstandingUnexpectedPDUs=2|", { false, true, false, false } },
+		{ "X#NodeArchitecture=x|", { true, true, false, true } },
 		{ "X-anything=1|", { true, true, false, true } },
 	};
 	static const int stages[] = { STAGE_SECURITY, STAGE_OPERATIONAL, STAGE_FULL_FEATURE };
@@ -310,6 +353,47 @@ static void stages_of_keys(void)
 		CU_ASSERT_TRUE(keys_read(&set, &seen, text, 0, (uint32_t)strlen(rows[i / 3].text),
 					 stage, &fault));
 		CU_ASSERT_EQUAL(set.misplaced, !rows[i / 3].in[stage]);
+		free(text);
+	}
+}
+
+/* RFC 7143 section 13, "LO": what a later connection of a session cannot negotiate. */
+static void keys_of_the_first_connection(void)
+{
+	static const struct {
+		const char *text;
+		bool leading;
+	} rows[] = {
+		{ "MaxConnections=1|", true },
+		{ "InitialR2T=Yes|", true },
+		{ "ImmediateData=Yes|", true },
+		{ "MaxBurstLength=512|", true },
+		{ "FirstBurstLength=512|", true },
+		{ "DefaultTime2Wait=1|", true },
+		{ "DefaultTime2Retain=1|", true },
+		{ "MaxOutstandingR2T=1|", true },
+		{ "DataPDUInOrder=Yes|", true },
+		{ "DataSequenceInOrder=Yes|", true },
+		{ "ErrorRecoveryLevel=0|", true },
+		{ "TaskReporting=RFC3720|", true },
+		{ "iSCSIProtocolLevel=1|", true },
+		{ "RDMAExtensions=Yes|", true },
+		{ "X-a=1|MaxConnections=1|", true },
+		{ "", false },
+		{ "InitiatorName=x|TargetName=y|SessionType=Normal|InitiatorAlias=z|", false },
+		{ "HeaderDigest=None|DataDigest=None|MaxRecvDataSegmentLength=512|", false },
+		{ "IFMarker=No|OFMarker=No|X-a=1|X#NodeArchitecture=x|", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t *text = rig_text(rows[i].text);
+		struct key_seen seen = { 0 };
+		struct key_fault fault;
+		struct key_set set;
+
+		CU_ASSERT_TRUE(keys_read(&set, &seen, text, 0, (uint32_t)strlen(rows[i].text),
+					 STAGE_OPERATIONAL, &fault));
+		CU_ASSERT_EQUAL(keys_leading_only(&set), rows[i].leading);
 		free(text);
 	}
 }
@@ -357,5 +441,6 @@ static void lengths_of_values(void)
 }
 
 UNIT_MAIN(TEST(every_offer_has_its_answer), TEST(keys_of_the_extensions),
-	  TEST(a_transport_without_digests), TEST(our_side_of_the_booleans),
+	  TEST(a_transport_without_digests), TEST(a_transport_without_recovery),
+	  TEST(keys_of_the_first_connection), TEST(our_side_of_the_booleans),
 	  TEST(discovery_has_no_use_for_data_keys), TEST(stages_of_keys), TEST(lengths_of_values));

@@ -433,39 +433,6 @@ static void count_stop(void *arg)
 	++*(int *)arg;
 }
 
-/* Commands in progress finish, then sessions end. */
-static void stop_in_order(void)
-{
-	struct rig rig;
-	struct initiator a, b, late;
-	uint8_t block[512] = { 1 };
-	uint32_t itt, ttt;
-	int stops = 0;
-
-	begin(&rig, &a, "ram:1M", 2);
-	login_on(&rig, &b, 2, rig.second, NULL, 0);
-	itt = rig_command(&b, write_1, CMD_FINAL | CMD_WRITE, 512, NULL, 0);
-	ttt = r2t_tag(&b);
-	server_stop(rig.server, 5000, count_stop, &stops);
-	advance(&rig, 1);
-	CU_ASSERT_PTR_NULL(memory_conn(a.peer));
-	CU_ASSERT_PTR_NOT_NULL(memory_conn(b.peer));
-	CU_ASSERT_EQUAL(stops, 0);
-	rig_command(&b, tur, CMD_FINAL, 0, NULL, 0); /* nothing new starts */
-	CU_ASSERT_PTR_NULL(rig_receive(&b));
-	CU_ASSERT_FALSE(rig_login(&rig, &late, 3));
-	rig_leave(&late);
-	CU_ASSERT_TRUE(rig_data_out(&b, itt, ttt, 0, block, 512, true));
-	CU_ASSERT_EQUAL(rig_status(&b, itt), SAM_GOOD);
-	advance(&rig, 1);
-	CU_ASSERT_PTR_NULL(memory_conn(b.peer));
-	CU_ASSERT_EQUAL(stops, 1);
-	rig_leave(&a);
-	rig_leave(&b);
-	end(&rig);
-	CU_ASSERT_EQUAL(stops, 1);
-}
-
 /* A peer that keeps its data, a hole in the order, a disk that hangs: the first two are cut off
  * in time, the last one is what stopped() waits for. */
 static void stop_with_loose_ends(void)
@@ -500,4 +467,4 @@ UNIT_MAIN(TEST(lost_while), TEST(lost_while_aborting), TEST(abort_while), TEST(a
 	  TEST(logout_while), TEST(refused_logins), TEST(no_memory), TEST(reinstatement_waits),
 	  TEST(reinstatement_storm), TEST(reinstatement_of_the_dying),
 	  TEST(reset_reaches_the_other_reactor), TEST(resets_without_their_issuers),
-	  TEST(stop_in_order), TEST(stop_with_loose_ends));
+	  TEST(stop_with_loose_ends));

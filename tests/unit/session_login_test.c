@@ -9,11 +9,11 @@
 	"MaxRecvDataSegmentLength=131072|MaxBurstLength=16776192|FirstBurstLength=65536|" \
 	"DefaultTime2Wait=0|DefaultTime2Retain=5|MaxOutstandingR2T=8|MaxConnections=4|"   \
 	"DataPDUInOrder=No|DataSequenceInOrder=No|ErrorRecoveryLevel=2|"
-#define USUAL_ANSWER                                                                      \
-	"TargetPortalGroupTag=1|HeaderDigest=CRC32C|DataDigest=None|MaxConnections=1|"    \
-	"InitialR2T=No|ImmediateData=Yes|MaxBurstLength=1048576|FirstBurstLength=65536|"  \
-	"DefaultTime2Wait=2|DefaultTime2Retain=5|MaxOutstandingR2T=8|DataPDUInOrder=Yes|" \
-	"DataSequenceInOrder=Yes|ErrorRecoveryLevel=0|MaxRecvDataSegmentLength=262144|"   \
+#define USUAL_ANSWER                                                                        \
+	"TargetPortalGroupTag=1|HeaderDigest=CRC32C|DataDigest=None|MaxConnections=4|"      \
+	"InitialR2T=No|ImmediateData=Yes|MaxBurstLength=1048576|FirstBurstLength=65536|"    \
+	"DefaultTime2Wait=2|DefaultTime2Retain=5|ErrorRecoveryLevel=2|MaxOutstandingR2T=1|" \
+	"DataPDUInOrder=Yes|DataSequenceInOrder=Yes|MaxRecvDataSegmentLength=262144|"       \
 	"TargetAlias=the disk|"
 
 static void expect_usual_result(const struct rig *r)
@@ -38,10 +38,11 @@ static void expect_usual_result(const struct rig *r)
 	CU_ASSERT_EQUAL(got->params.max_xmit_dsl, 131072);
 	CU_ASSERT_EQUAL(got->params.max_burst, 1048576);
 	CU_ASSERT_EQUAL(got->params.first_burst, 65536);
-	CU_ASSERT_EQUAL(got->params.max_outstanding_r2t, 8);
+	CU_ASSERT_EQUAL(got->params.max_outstanding_r2t, 1);
 	CU_ASSERT_FALSE(got->params.full_feature);
-	CU_ASSERT_EQUAL(got->max_connections, 1);
-	CU_ASSERT_EQUAL(got->error_recovery_level, 0);
+	CU_ASSERT_EQUAL(got->max_connections, 4);
+	CU_ASSERT_EQUAL(got->error_recovery_level, 2);
+	CU_ASSERT_EQUAL(got->protocol_level, 1);
 	CU_ASSERT_EQUAL(got->time2wait, 2);
 	CU_ASSERT_EQUAL(got->time2retain, 5);
 	CU_ASSERT_TRUE(got->data_pdu_in_order);
@@ -509,7 +510,11 @@ static void iscsi_names(void)
 		{ "iqn.2026-11.a:b_c", NULL },
 		{ "iqn.2026-11.a:b/c", NULL },
 		{ "iqn.2026-11.a:%s", NULL },
+		/* What stringprep leaves, what it maps to ASCII, and what it takes away. */
 		{ "iqn.2026-11.a:\xc3\xa9", NULL },
+		{ "iqn.2026-11.a:\xe2\x84\xaa", NULL }, /* Kelvin sign: k */
+		{ "\xef\xbd\x89qn.2026-11.a", NULL }, /* full-width i */
+		{ "iqn.2026-11.a:\xc2\xadx", NULL }, /* soft hyphen */
 		{ "iqn.2026-11.a:\x01", NULL },
 		{ "eui.0123456789abcde", NULL },
 		{ "eui.0123456789abcdef0", NULL },

@@ -27,6 +27,7 @@ enum { SEC = 0x00, SEC_TO_OP = 0x81, SEC_TO_FFP = 0x83, OP = 0x04, OP_TO_FFP = 0
 struct rig {
 	struct scsi_target scsi[3];
 	struct target_config target[3];
+	struct chap_user user[4]; /* of SAFE: alice, and who the test adds */
 	char allowed[1][ISCSI_NAME_MAX + 1];
 	struct login_portal portal[2];
 	struct server_limits limits;
@@ -89,8 +90,9 @@ static inline struct rig *rig_new(void)
 	rig_target(r, 1, SAFE);
 	rig_target(r, 2, PRIVATE);
 	snprintf(r->target[0].alias, sizeof(r->target[0].alias), "the disk");
-	rig_account(&r->target[1].chap, "alice", "alice-secret-0123456789");
-	rig_account(&r->target[1].chap_mutual, "riser", "riser-secret-9876543210");
+	rig_account(&r->user[0].account, "alice", "alice-secret-0123456789");
+	rig_account(&r->user[0].mutual, "riser", "riser-secret-9876543210");
+	r->target[1].chap = (struct chap_users){ r->user, 1 };
 	r->target[2].allow_any = false;
 	r->target[2].allow = r->allowed;
 	r->target[2].allow_count = 1;
@@ -108,7 +110,9 @@ static inline struct rig *rig_new(void)
 			 .max_recv_dsl = 262144,
 			 .max_burst = 1048576,
 			 .first_burst = 262144,
-			 .max_outstanding_r2t = 16 },
+			 .max_outstanding_r2t = 16,
+			 .error_recovery_level = 2,
+			 .max_connections = 4 },
 		.portals = r->portal,
 		.portal_count = 2,
 		.portal_group_tag = 1,

@@ -106,11 +106,19 @@ static inline void rig_turn(struct rig *rig)
 		;
 }
 
+/* Where its connection is: one of a session of another reactor has gone there. */
+static inline struct reactor *rig_home(const struct initiator *in)
+{
+	const struct conn *conn = in->peer ? memory_conn(in->peer) : NULL;
+
+	return conn ? conn->reactor : in->r;
+}
+
 /* memory_send() on the thread of the initiator's connection, so to speak. */
 static inline void rig_send(struct initiator *in, const union pdu_header *h, const void *data,
 			    uint32_t len)
 {
-	struct reactor *before = reactor_set_self(in->r);
+	struct reactor *before = reactor_set_self(rig_home(in));
 
 	memory_send(in->peer, h, NULL, 0, data, len);
 	reactor_set_self(before);
@@ -134,17 +142,17 @@ static inline struct memory_record *rig_receive(struct initiator *in)
 static inline bool rig_data_out(struct initiator *in, uint32_t itt, uint32_t ttt, uint32_t offset,
 				const void *data, uint32_t len, bool final)
 {
-	struct reactor *before = reactor_set_self(in->r);
+	struct reactor *before = reactor_set_self(rig_home(in));
 	bool landed = memory_data_out(in->peer, itt, ttt, offset, data, len, final);
 
 	reactor_set_self(before);
 	return landed;
 }
 
-/* A connection and a Login Request that asks for everything at once; the answer is not read.
- * extra: more keys, len bytes. */
-static inline void rig_knock(struct rig *rig, struct initiator *in, uint8_t isid, struct reactor *r,
-			     const char *extra, size_t len)
+/* A connection and a Login Request that asks for everything at once; the answer is not read. tsih: the
+ * session that it shall be one more of, 0 for a new one. extra: more keys, len bytes. */
+static inline void rig_knock_as(struct rig *rig, struct initiator *in, uint8_t isid, uint16_t tsih,
+				uint16_t cid, struct reactor *r, const char *extra, size_t len)
 {
 	static const char keys[] =
 		"InitiatorName=" RIG_INITIATOR "\0TargetName=" RIG_TARGET "\0SessionType=Normal\0";
@@ -169,10 +177,18 @@ static inline void rig_knock(struct rig *rig, struct initiator *in, uint8_t isid
 	h.login_request.flags = LOGIN_TRANSIT | STAGE_OPERATIONAL << 2 | STAGE_FULL_FEATURE;
 	h.login_request.isid.b[0] = 0x80;
 	h.login_request.isid.b[5] = isid;
+	h.login_request.tsih = be16_of(tsih);
+	h.login_request.cid = be16_of(cid);
 	h.login_request.itt = be32_of(in->itt++);
 	h.login_request.cmdsn = be32_of(in->cmdsn);
 	rig_send(in, &h, text, (uint32_t)(sizeof(keys) - 1 + len));
 	reactor_set_self(before);
+}
+
+static inline void rig_knock(struct rig *rig, struct initiator *in, uint8_t isid, struct reactor *r,
+			     const char *extra, size_t len)
+{
+	rig_knock_as(rig, in, isid, 0, 0, r, extra, len);
 }
 
 /* The answer. True: in full feature phase. */
@@ -183,8 +199,10 @@ static inline bool rig_let_in(struct initiator *in)
 		  be16_get(rec->h.login_response.status) == LOGIN_SUCCESS &&
 		  (rec->h.login_response.flags & LOGIN_TRANSIT);
 
-	if (ok)
+	if (ok) {
 		in->tsih = be16_get(rec->h.login_response.tsih);
+		in->r = rig_home(in);
+	}
 	free(rec);
 	return ok;
 }
@@ -198,7 +216,7 @@ static inline bool rig_login(struct rig *rig, struct initiator *in, uint8_t isid
 
 static inline void rig_leave(struct initiator *in)
 {
-	struct reactor *before = reactor_set_self(in->r);
+	struct reactor *before = reactor_set_self(rig_home(in));
 	struct memory_record *rec;
 
 	memory_disconnect(in->peer);

@@ -3,6 +3,7 @@
  * riserd: opens the disks, starts the reactors, serves, and stops in order: no new connections,
  * commands in progress finish, sessions close, disks are flushed, exit 0.
  */
+#include <assert.h>
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/slab.h"
+#include "isns.h"
 #include "lu.h"
 #include "options.h"
 #include "store.h"
@@ -41,6 +43,7 @@ struct daemon {
 	struct server *server;
 	const struct transport_ops *rdma; /* NULL: no portal wants it, or no_rdma says why */
 	char no_rdma[512];
+	struct isns *isns; /* NULL: no server was named */
 	struct work flush_work;
 	sem_t done;
 };
@@ -101,14 +104,18 @@ static int create_target(struct daemon *d)
 		}
 		d->scsi_target.lun[i] = d->disks[i].lu;
 	}
+	static_assert(sizeof(d->target.alias) == sizeof(o->alias), "one is copied to the other");
 	d->target = (struct target_config){
 		.scsi = &d->scsi_target,
 		.allow_any = o->allow_any,
 		.allow = o->allow,
 		.allow_count = o->allow_count,
-		.chap = o->chap,
-		.chap_mutual = o->chap_mutual,
+		.allow_cold_reset = o->allow_cold_reset,
+		.chap = { o->chap.user, o->chap.count },
+		.redirect = o->redirect[0] ? o->redirect : NULL,
+		.redirect_permanent = o->redirect_permanent,
 	};
+	memcpy(d->target.alias, o->alias, sizeof(o->alias));
 	return 0;
 }
 
@@ -199,6 +206,8 @@ static int listen_all(struct daemon *d)
 	struct server_config cfg = {
 		.targets = &d->target,
 		.target_count = 1,
+		.discovery_chap = { d->options.discovery_chap.user,
+				    d->options.discovery_chap.count },
 		.limits = d->options.limits,
 		.reactors = d->reactors,
 		.reactor_count = d->reactor_count,
@@ -338,8 +347,10 @@ static void resize_disks(struct daemon *d)
 		if (err)
 			log_error("LUN %u: %s: no size: %s", i, d->disks[i].bs->name,
 				  strerror(-err));
-		if (lu_resize(d->disks[i].lu))
-			log_info("LUN %u: initiators are told of its new capacity", i);
+		if (!lu_resize(d->disks[i].lu))
+			continue;
+		server_lun_event(d->server, &d->scsi_target, i, UA_CAPACITY_CHANGED);
+		log_info("LUN %u: initiators are told of its new capacity", i);
 	}
 }
 
@@ -401,6 +412,7 @@ static int serve(struct daemon *d, sigset_t *set)
 			resize_disks(d);
 	}
 	log_info("stopping");
+	isns_stop(d->isns);
 	if (pthread_create(&impatient, NULL, second_signal, set))
 		return stop(d);
 	status = stop(d);
@@ -412,6 +424,8 @@ static int serve(struct daemon *d, sigset_t *set)
 
 static void tear_down(struct daemon *d)
 {
+	isns_stop(d->isns);
+	isns_join(d->isns);
 	for (unsigned int i = 0; i < d->running; i++)
 		reactor_stop(d->reactors[i]);
 	for (unsigned int i = 0; i < d->running; i++)
@@ -472,7 +486,8 @@ int main(int argc, char **argv)
 	raise_limits();
 	status = 1;
 	if (!open_disks(d) && !open_store(d) && !create_reactors(d) && !create_target(d) &&
-	    !listen_all(d) && !start_reactors(d))
+	    !listen_all(d) && (!d->options.isns.len || !isns_start(&d->options, &d->isns)) &&
+	    !start_reactors(d))
 		status = serve(d, &set);
 	tear_down(d);
 	return status;

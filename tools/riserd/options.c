@@ -2,15 +2,12 @@
 /* Command line: every mistake gets one line that names the argument, and exit status 2. */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <openssl/crypto.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "options.h"
 
@@ -18,6 +15,11 @@ enum {
 	OPT_ALLOW = 256,
 	OPT_CHAP,
 	OPT_CHAP_MUTUAL,
+	OPT_DISCOVERY_CHAP,
+	OPT_DISCOVERY_CHAP_MUTUAL,
+	OPT_REDIRECT,
+	OPT_ALIAS,
+	OPT_ISNS,
 	OPT_STATE,
 	OPT_CPUS,
 	OPT_MEMORY,
@@ -27,6 +29,10 @@ enum {
 	OPT_DATA_TIMEOUT,
 	OPT_NOP_INTERVAL,
 	OPT_MAX_CONNECTIONS,
+	OPT_SESSION_CONNECTIONS,
+	OPT_ERROR_RECOVERY_LEVEL,
+	OPT_LOGIN_FAILURES,
+	OPT_ALLOW_COLD_RESET,
 	OPT_VERSION,
 };
 
@@ -36,6 +42,11 @@ static const struct option long_options[] = {
 	{ "allow", required_argument, NULL, OPT_ALLOW },
 	{ "chap", required_argument, NULL, OPT_CHAP },
 	{ "chap-mutual", required_argument, NULL, OPT_CHAP_MUTUAL },
+	{ "discovery-chap", required_argument, NULL, OPT_DISCOVERY_CHAP },
+	{ "discovery-chap-mutual", required_argument, NULL, OPT_DISCOVERY_CHAP_MUTUAL },
+	{ "alias", required_argument, NULL, OPT_ALIAS },
+	{ "redirect", required_argument, NULL, OPT_REDIRECT },
+	{ "isns", required_argument, NULL, OPT_ISNS },
 	{ "state", required_argument, NULL, OPT_STATE },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
@@ -45,6 +56,10 @@ static const struct option long_options[] = {
 	{ "data-timeout", required_argument, NULL, OPT_DATA_TIMEOUT },
 	{ "nop-interval", required_argument, NULL, OPT_NOP_INTERVAL },
 	{ "max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS },
+	{ "session-connections", required_argument, NULL, OPT_SESSION_CONNECTIONS },
+	{ "error-recovery-level", required_argument, NULL, OPT_ERROR_RECOVERY_LEVEL },
+	{ "login-failures", required_argument, NULL, OPT_LOGIN_FAILURES },
+	{ "allow-cold-reset", no_argument, NULL, OPT_ALLOW_COLD_RESET },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -65,10 +80,16 @@ static const char usage[] =
 	"                             the state that the group starts with (optimized)\n"
 	"       ,preferred=on         tell initiators to prefer this group\n"
 	"  -n, --name IQN             name of the target (iqn.2026-11.localhost:riser)\n"
+	"      --alias TEXT           what people call it; initiators may show it\n"
 	"      --allow IQN|any        initiators that may log in; needed unless all portals are\n"
 	"                             loopback addresses\n"
-	"      --chap USER:FILE       initiators must prove the secret in FILE\n"
-	"      --chap-mutual USER:FILE  prove ourselves with the secret in FILE when asked\n"
+	"      --chap USER:FILE       initiators must prove the secret in FILE; may be repeated\n"
+	"      --chap-mutual USER:FILE  prove ourselves with the secret in FILE when asked: to\n"
+	"                             the user before it; in front of all, to every user\n"
+	"      --discovery-chap USER:FILE, --discovery-chap-mutual USER:FILE\n"
+	"                             the same for discovery sessions\n"
+	"      --redirect ADDR[:PORT][,permanent]  send initiators there\n"
+	"      --isns ADDR[:PORT]     register with the iSNS server there (port 3205)\n"
 	"      --state DIR            folder for what survives a restart ($STATE_DIRECTORY)\n"
 	"      --cpus LIST            one thread on each of these CPUs, e.g. 0,2-3 (all, at most 8)\n"
 	"      --memory SIZE          budget for data in flight (256M)\n"
@@ -78,10 +99,16 @@ static const char usage[] =
 	"      --data-timeout S       close when written data does not come (60)\n"
 	"      --nop-interval S       ping silent initiators; 0: never (15)\n"
 	"      --max-connections N    refuse more (4096)\n"
+	"      --session-connections N  connections of one session (4)\n"
+	"      --error-recovery-level N  the highest level to agree on: 0, 1 or 2 (2)\n"
+	"      --login-failures N     after so many refused logins of one address in a minute,\n"
+	"                             answer the next ones 2 s later; 0: never (10)\n"
+	"      --allow-cold-reset     any initiator may end all sessions by TARGET COLD RESET\n"
 	"\n"
 	"  DISK   ram:SIZE | null:SIZE | PATH (file or block device), then ,key=value:\n"
 	"         readonly=on  block-size=512|4096  direct=on  size=10G (creates the file)\n"
-	"         serial=TEXT  naa=HEX  eui=HEX (names of the disk)  removable=on  pi=1|2|3 (protection information)  pi-path=FILE\n";
+	"         serial=TEXT  naa=HEX  eui=HEX (names of the disk)  removable=on\n"
+	"         pi=1|2|3 (protection information)  pi-path=FILE\n";
 
 int complain(const char *fmt, ...)
 {
@@ -154,36 +181,6 @@ static void default_cpus(struct options *o)
 		o->cpus[o->cpu_count++] = -1;
 }
 
-/* USER:FILE; the file holds the secret, one newline at its end does not count. */
-static int parse_chap(const char *opt, const char *text, struct chap_account *a)
-{
-	uint8_t secret[CHAP_SECRET_MAX + 2];
-	const char *colon = strchr(text, ':');
-	ssize_t len;
-	int fd;
-
-	if (!colon || colon == text || !colon[1] || (size_t)(colon - text) > CHAP_NAME_MAX)
-		return complain("%s %s: not USER:FILE", opt, text);
-	fd = open(colon + 1, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return complain("%s %s: cannot read %s: %s", opt, text, colon + 1, strerror(errno));
-	len = read(fd, secret, sizeof(secret));
-	close(fd);
-	if (len < 0)
-		return complain("%s %s: cannot read %s: %s", opt, text, colon + 1, strerror(errno));
-	if (len && secret[len - 1] == '\n')
-		len--;
-	if (len < CHAP_SECRET_MIN || len > CHAP_SECRET_MAX)
-		return complain("%s %s: the secret in %s has %zd bytes, it must have %d to %d", opt,
-				text, colon + 1, len, CHAP_SECRET_MIN, CHAP_SECRET_MAX);
-	memcpy(a->user, text, (size_t)(colon - text));
-	a->user[colon - text] = '\0';
-	memcpy(a->secret, secret, (size_t)len);
-	a->secret_len = (uint8_t)len;
-	OPENSSL_cleanse(secret, sizeof(secret));
-	return 0;
-}
-
 static int parse_allow(struct options *o, const char *text)
 {
 	void *grown;
@@ -199,6 +196,21 @@ static int parse_allow(struct options *o, const char *text)
 	if (!name_normalize(text, strlen(text), o->allow[o->allow_count]))
 		return complain("--allow %s: not an iSCSI name (iqn., eui. or naa.)", text);
 	o->allow_count++;
+	return 0;
+}
+
+/* RFC 7143 13.6: up to 255 bytes that no text key can break at. */
+static int parse_alias(struct options *o, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len < 1 || len >= sizeof(o->alias))
+		return complain("--alias %.64s: not 1 to %zu bytes", text, sizeof(o->alias) - 1);
+	for (size_t i = 0; i < len; i++) {
+		if (iscntrl((unsigned char)text[i]))
+			return complain("--alias %s: has a control character", text);
+	}
+	memcpy(o->alias, text, len + 1);
 	return 0;
 }
 
@@ -234,6 +246,55 @@ static int parse_seconds(const char *opt, const char *text, uint32_t min, uint32
 	return 0;
 }
 
+static int parse_count(const char *opt, const char *text, uint32_t min, uint32_t max, uint32_t *out)
+{
+	uint64_t n;
+
+	if (!parse_number(text, max, &n) || n < min)
+		return complain("--%s %s: not a number from %u to %u", opt, text, min, max);
+	*out = (uint32_t)n;
+	return 0;
+}
+
+static int parse_limit(struct options *o, int opt, const char *arg)
+{
+	struct server_limits *l = &o->limits;
+
+	switch (opt) {
+	case OPT_LOGIN_TIMEOUT: return parse_seconds("login-timeout", arg, 1, &l->login_timeout_s);
+	case OPT_DATA_TIMEOUT: return parse_seconds("data-timeout", arg, 1, &l->data_timeout_s);
+	case OPT_NOP_INTERVAL: return parse_seconds("nop-interval", arg, 0, &l->nop_interval_s);
+	case OPT_MAX_CONNECTIONS:
+		return parse_count("max-connections", arg, 1, 60000, &l->max_connections);
+	case OPT_SESSION_CONNECTIONS:
+		return parse_count("session-connections", arg, 1, 256, &l->session_connections);
+	case OPT_ERROR_RECOVERY_LEVEL:
+		return parse_count("error-recovery-level", arg, 0, 2, &l->error_recovery_level);
+	case OPT_LOGIN_FAILURES:
+		return parse_count("login-failures", arg, 0, 32, &l->login_failures);
+	case OPT_ALLOW_COLD_RESET: o->allow_cold_reset = true; return 0;
+	}
+	return 2; /* getopt has said it */
+}
+
+/* Who may log in, and where to. */
+static int parse_access(struct options *o, int opt, const char *arg)
+{
+	switch (opt) {
+	case OPT_ALIAS: return parse_alias(o, arg);
+	case OPT_ALLOW: return parse_allow(o, arg);
+	case OPT_CHAP: return options_add_user(&o->chap, "--chap", arg);
+	case OPT_CHAP_MUTUAL: return options_add_mutual(&o->chap, "--chap-mutual", arg);
+	case OPT_DISCOVERY_CHAP:
+		return options_add_user(&o->discovery_chap, "--discovery-chap", arg);
+	case OPT_DISCOVERY_CHAP_MUTUAL:
+		return options_add_mutual(&o->discovery_chap, "--discovery-chap-mutual", arg);
+	case OPT_ISNS: return options_parse_isns(o, arg);
+	case OPT_REDIRECT: return options_parse_redirect(o, arg);
+	}
+	return parse_limit(o, opt, arg);
+}
+
 static int parse_option(struct options *o, int opt, const char *arg)
 {
 	uint64_t n;
@@ -244,9 +305,6 @@ static int parse_option(struct options *o, int opt, const char *arg)
 		if (!name_normalize(arg, strlen(arg), o->target_name))
 			return complain("--name %s: not an iSCSI name (iqn., eui. or naa.)", arg);
 		return 0;
-	case OPT_ALLOW: return parse_allow(o, arg);
-	case OPT_CHAP: return parse_chap("--chap", arg, &o->chap);
-	case OPT_CHAP_MUTUAL: return parse_chap("--chap-mutual", arg, &o->chap_mutual);
 	case OPT_STATE:
 		if (!*arg)
 			return complain("--state: the name of a folder is empty");
@@ -267,19 +325,8 @@ static int parse_option(struct options *o, int opt, const char *arg)
 		o->busy_poll_ns = n * NSEC_PER_USEC;
 		return 0;
 	case OPT_LOG: return parse_log_level(o, arg);
-	case OPT_LOGIN_TIMEOUT:
-		return parse_seconds("login-timeout", arg, 1, &o->limits.login_timeout_s);
-	case OPT_DATA_TIMEOUT:
-		return parse_seconds("data-timeout", arg, 1, &o->limits.data_timeout_s);
-	case OPT_NOP_INTERVAL:
-		return parse_seconds("nop-interval", arg, 0, &o->limits.nop_interval_s);
-	case OPT_MAX_CONNECTIONS:
-		if (!parse_number(arg, 60000, &n) || !n)
-			return complain("--max-connections %s: not a number from 1 to 60000", arg);
-		o->limits.max_connections = (uint32_t)n;
-		return 0;
 	}
-	return 2; /* getopt has said it */
+	return parse_access(o, opt, arg);
 }
 
 /* What systemd makes for StateDirectory=: the first, if there are several. */
@@ -309,14 +356,9 @@ static int check(struct options *o)
 					"(or --allow any)");
 		o->allow_any = true;
 	}
-	if (o->chap_mutual.user[0] && !o->chap.user[0])
-		return complain("--chap-mutual: needs --chap too");
-	if (o->chap.secret_len && o->chap.secret_len == o->chap_mutual.secret_len &&
-	    !CRYPTO_memcmp(o->chap.secret, o->chap_mutual.secret, o->chap.secret_len))
-		return complain("--chap-mutual: the secret must differ from that of --chap");
 	if (!o->disk_count)
 		return complain("no DISK given, e.g. ram:1G or /path/to/file");
-	return options_make_ports(o) || default_state(o) ? 2 : 0;
+	return options_check_users(o) || options_make_ports(o) || default_state(o) ? 2 : 0;
 }
 
 static int parse_disks(struct options *o, int count, char **args)
@@ -364,8 +406,8 @@ int options_parse(struct options *o, int argc, char **argv)
 
 void options_free(struct options *o)
 {
-	OPENSSL_cleanse(&o->chap, sizeof(o->chap));
-	OPENSSL_cleanse(&o->chap_mutual, sizeof(o->chap_mutual));
+	options_free_users(&o->chap);
+	options_free_users(&o->discovery_chap);
 	free(o->allow);
 	free(o->disks);
 	free(o->state_of_system);

@@ -7,7 +7,7 @@
 #include "core/log.h"
 #include "session.h"
 
-enum { OPTION_PORTALS = 64, OPTION_CPUS = REACTOR_MAX };
+enum { OPTION_PORTALS = 64, OPTION_CPUS = REACTOR_MAX, ISNS_PORT = 3205 };
 
 /* What a portal is served over. */
 enum portal_transports { PORTAL_TCP = 1, PORTAL_ISER = 2, PORTAL_ALL = PORTAL_TCP | PORTAL_ISER };
@@ -20,16 +20,28 @@ struct option_portal {
 	bool access_given, preferred;
 };
 
+/* What --chap and --chap-mutual say, or their brothers for discovery. */
+struct option_users {
+	struct chap_user *user; /* owned; room for CHAP_USERS_MAX, or NULL */
+	unsigned int count;
+	struct chap_account mutual; /* of users without one of their own; empty: none */
+};
+
 struct options {
 	struct option_portal portals[OPTION_PORTALS];
 	unsigned int portal_count;
 	struct target_port ports[TARGET_PORTS]; /* one for each portal group, by ascending tag */
 	unsigned int port_count;
 	char target_name[ISCSI_NAME_MAX + 1];
+	char alias[256]; /* empty: none */
+	bool allow_cold_reset;
 	bool allow_any;
 	char (*allow)[ISCSI_NAME_MAX + 1];
 	unsigned int allow_count;
-	struct chap_account chap, chap_mutual;
+	struct option_users chap, discovery_chap;
+	char redirect[272]; /* "name[:port]": where the target is; empty: here */
+	bool redirect_permanent;
+	struct portal_address isns; /* server; len 0: none */
 	const char *state; /* folder for what survives a restart; NULL: nothing does */
 	char *state_of_system; /* owned: where it comes from unless it was given */
 	int cpus[OPTION_CPUS];
@@ -47,12 +59,22 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv);
 void options_free(struct options *o); /* wipes secrets */
 
-/* "192.0.2.1", "192.0.2.1:3260", "[::1]:3260", "::1". False: malformed. */
+/* "192.0.2.1", "192.0.2.1:3260", "[::1]:3260", "::1", "[fe80::1%eth0]:3260". False: malformed. */
 bool options_parse_address(const char *text, struct portal_address *out);
 /* "ADDR[:PORT],key=value,...": one more portal. 0 or 2. */
 int options_add_portal(struct options *o, const char *text);
 /* The target ports that the portals make. 0 or 2. */
 int options_make_ports(struct options *o);
+/* "ADDR[:PORT][,permanent]": where initiators are sent. 0 or 2. */
+int options_parse_redirect(struct options *o, const char *text);
+/* "ADDR[:PORT]": the iSNS server. 0 or 2. */
+int options_parse_isns(struct options *o, const char *text);
+/* USER:FILE: one more user, and how we prove ourselves to him. opt: for messages. 0 or 2. */
+int options_add_user(struct option_users *users, const char *opt, const char *text);
+int options_add_mutual(struct option_users *users, const char *opt, const char *text);
+/* What only all of them together can tell. 0 or 2. */
+int options_check_users(struct options *o);
+void options_free_users(struct option_users *users); /* wipes secrets */
 bool options_is_loopback(const struct portal_address *p);
 /* "0,2-3" into cpus; false: malformed, or a CPU we may not use. */
 bool options_parse_cpus(const char *text, int *cpus, unsigned int *count);

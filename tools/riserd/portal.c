@@ -8,12 +8,38 @@
 
 #include "options.h"
 
+/* A link by its name or its number; 0: there is none. */
+static uint32_t find_link(const char *name)
+{
+	uint64_t n;
+
+	if (parse_number(name, UINT32_MAX, &n))
+		return (uint32_t)n;
+	return if_nametoindex(name);
+}
+
+/* "ADDR" or, where the same address exists on every link, "ADDR%LINK". */
+static bool parse_host6(const char *host, struct sockaddr_in6 *v6)
+{
+	char name[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+	char *scope;
+
+	if ((size_t)snprintf(name, sizeof(name), "%s", host) >= sizeof(name))
+		return false;
+	scope = strchr(name, '%');
+	if (scope)
+		*scope++ = '\0';
+	if (inet_pton(AF_INET6, name, &v6->sin6_addr) != 1 ||
+	    IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) != (scope != NULL))
+		return false;
+	v6->sin6_scope_id = scope ? find_link(scope) : 0;
+	return !scope || v6->sin6_scope_id;
+}
+
 static bool parse_host(const char *host, uint16_t port, struct portal_address *out)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&out->addr;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->addr;
-	char name[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
-	char *scope;
 
 	memset(out, 0, sizeof(*out));
 	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
@@ -22,16 +48,7 @@ static bool parse_host(const char *host, uint16_t port, struct portal_address *o
 		out->len = sizeof(*v4);
 		return true;
 	}
-	if ((size_t)snprintf(name, sizeof(name), "%s", host) >= sizeof(name))
-		return false;
-	scope = strchr(name, '%');
-	if (scope) {
-		*scope++ = '\0';
-		v6->sin6_scope_id = if_nametoindex(scope);
-		if (!v6->sin6_scope_id)
-			return false;
-	}
-	if (inet_pton(AF_INET6, name, &v6->sin6_addr) != 1)
+	if (!parse_host6(host, v6))
 		return false;
 	v6->sin6_family = AF_INET6;
 	v6->sin6_port = htons(port);
@@ -39,13 +56,14 @@ static bool parse_host(const char *host, uint16_t port, struct portal_address *o
 	return true;
 }
 
-bool options_parse_address(const char *text, struct portal_address *out)
+/* "HOST", "HOST:PORT", "[HOST]:PORT", and without brackets an IPv6 address alone. host has room for
+ * size bytes. *port stays what it is when there is none. */
+static bool split_host(const char *text, char *host, size_t size, uint64_t *port, bool *brackets)
 {
-	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
 	const char *end, *colon = NULL;
-	uint64_t port = ISCSI_PORT;
 
-	if (*text == '[') {
+	*brackets = *text == '[';
+	if (*brackets) {
 		end = strchr(++text, ']');
 		if (!end || (end[1] && end[1] != ':'))
 			return false;
@@ -56,13 +74,89 @@ bool options_parse_address(const char *text, struct portal_address *out)
 			colon = NULL; /* a bare IPv6 address */
 		end = colon ? colon : text + strlen(text);
 	}
-	if (colon && !parse_number(colon + 1, 65535, &port))
+	if (colon && !parse_number(colon + 1, 65535, port))
 		return false;
-	if ((size_t)(end - text) >= sizeof(host))
+	if ((size_t)(end - text) >= size)
 		return false;
 	memcpy(host, text, (size_t)(end - text));
 	host[end - text] = '\0';
-	return parse_host(host, (uint16_t)port, out);
+	return true;
+}
+
+static bool parse_address(const char *text, uint64_t port, struct portal_address *out)
+{
+	char host[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
+	bool brackets;
+
+	return split_host(text, host, sizeof(host), &port, &brackets) &&
+	       parse_host(host, (uint16_t)port, out);
+}
+
+bool options_parse_address(const char *text, struct portal_address *out)
+{
+	return parse_address(text, ISCSI_PORT, out);
+}
+
+int options_parse_isns(struct options *o, const char *text)
+{
+	if (o->isns.len)
+		return complain("--isns %s: the second one", text);
+	/* The port is at the same place in both families. */
+	if (!parse_address(text, ISNS_PORT, &o->isns) ||
+	    !((const struct sockaddr_in *)&o->isns.addr)->sin_port)
+		return complain("--isns %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
+	return 0;
+}
+
+/* Labels of letters, digits and hyphens, the last one no number: RFC 1123 2.1. */
+static bool is_dns_name(const char *name)
+{
+	const char *label = name;
+
+	if (strlen(name) > 253)
+		return false;
+	for (;;) {
+		size_t len = strspn(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					   "0123456789-");
+
+		if (len < 1 || len > 63 || label[0] == '-' || label[len - 1] == '-')
+			return false;
+		if (!label[len])
+			return label[strspn(label, "0123456789")] != '\0';
+		if (label[len] != '.')
+			return false;
+		label += len + 1;
+	}
+}
+
+/* RFC 7143 13.8 allows a DNS name, an IPv4 address and an IPv6 address in brackets. The last has no
+ * room for a link, so a link-local address will do only for initiators that know which. */
+int options_parse_redirect(struct options *o, const char *text)
+{
+	char address[sizeof(o->redirect)], host[256];
+	uint64_t port = ISCSI_PORT;
+	struct in6_addr v6;
+	struct in_addr v4;
+	bool brackets, is_v6;
+	char *comma;
+
+	if (o->redirect[0])
+		return complain("--redirect %s: the second one", text);
+	snprintf(address, sizeof(address), "%s", text);
+	comma = strchr(address, ',');
+	if (comma)
+		*comma++ = '\0';
+	if (comma && strcmp(comma, "permanent") != 0)
+		return complain("--redirect %s: '%s' is not permanent", text, comma);
+	if (!split_host(address, host, sizeof(host), &port, &brackets) || !port)
+		return complain("--redirect %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
+	is_v6 = inet_pton(AF_INET6, host, &v6) == 1;
+	if (!is_v6 && (brackets || (inet_pton(AF_INET, host, &v4) != 1 && !is_dns_name(host))))
+		return complain("--redirect %s: neither an IP address nor a DNS name", text);
+	snprintf(o->redirect, sizeof(o->redirect), "%s%s%s:%u", is_v6 ? "[" : "", host,
+		 is_v6 ? "]" : "", (unsigned int)port);
+	o->redirect_permanent = comma;
+	return 0;
 }
 
 bool options_is_loopback(const struct portal_address *p)
@@ -175,7 +269,9 @@ int options_add_portal(struct options *o, const char *text)
 		return complain("--portal %s: out of memory", text);
 	*p = (struct option_portal){ .tag = 1 };
 	if (!options_parse_address(strsep(&rest, ","), &p->address))
-		status = complain("--portal %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
+		status = complain("--portal %s: not ADDR, ADDR:PORT or [IPV6]:PORT (a link-local "
+				  "address with its link: [fe80::1%%eth0])",
+				  text);
 	/* There is no RDMA device on loopback as a rule: only those who say so look for one. */
 	if (!status)
 		p->transports = options_is_loopback(&p->address) ? PORTAL_TCP : PORTAL_ALL;

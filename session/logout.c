@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Logout (RFC 7143 11.14, 11.15): of the session, of any of its connections, and of a connection
+ * whose tasks shall be reassigned. The connection that carries the request is answered at once and
+ * then closed; for another one the answer waits until that is gone, with its tasks.
+ */
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "session/internal.h"
+
+/* A Logout Request for another connection than its own. */
+struct leaving {
+	struct list node; /* session.leaving */
+	struct iconn *ic; /* that gets the answer */
+	struct be32 itt;
+	uint16_t cid;
+	struct timer timer;
+};
+
+static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
+{
+	const struct login_result *who = &ic->session->who;
+	struct reply *rp = reply_new(ic, OP_LOGOUT_RESPONSE);
+
+	if (!rp) {
+		iconn_close(ic, false);
+		return;
+	}
+	rp->tx.h.logout_response.response = response;
+	rp->tx.h.logout_response.itt = itt;
+	rp->tx.h.logout_response.time2wait = be16_of((uint16_t)who->time2wait);
+	rp->tx.h.logout_response.time2retain = be16_of((uint16_t)who->time2retain);
+	reply_send(rp, true);
+}
+
+/* The response is the last PDU on ic. */
+static void leave(struct iconn *ic, const struct bhs_logout_request *req)
+{
+	static struct log_limit limit = LOG_LIMIT(100);
+
+	iconn_event(ic, CONN_EV_LOGOUT);
+	respond(ic, req->itt, LOGOUT_RSP_SUCCESS);
+	if (!iconn_live(ic))
+		return;
+	log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
+			  ic->session->who.initiator_name);
+	iconn_event(ic, CONN_EV_LOGGED_OUT);
+	conn_close(ic->conn, true);
+}
+
+static void leaving_free(struct leaving *l)
+{
+	timer_cancel(l->ic->rs->reactor, &l->timer);
+	list_del(&l->node);
+	free(l);
+}
+
+static void leaving_answer(struct leaving *l, uint8_t response)
+{
+	struct iconn *ic = l->ic;
+	struct be32 itt = l->itt;
+
+	leaving_free(l);
+	if (iconn_up(ic))
+		respond(ic, itt, response);
+}
+
+static void leaving_late(struct timer *t)
+{
+	leaving_answer(container_of(t, struct leaving, timer), LOGOUT_RSP_FAILED);
+}
+
+void logout_progress(struct session *s)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &s->leaving) {
+		struct leaving *l = list_entry(pos, struct leaving, node);
+
+		if (!session_cid_busy(s, l->cid))
+			leaving_answer(l, LOGOUT_RSP_SUCCESS);
+	}
+}
+
+void logout_lost_connection(struct session *s, const struct iconn *ic)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &s->leaving) {
+		struct leaving *l = list_entry(pos, struct leaving, node);
+
+		if (l->ic == ic)
+			leaving_free(l);
+	}
+}
+
+static bool is_leaving(const struct session *s, uint16_t cid)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->leaving) {
+		if (list_entry(pos, struct leaving, node)->cid == cid)
+			return true;
+	}
+	return false;
+}
+
+/* Of another connection of the session; at most one request for each is not answered. */
+static bool answer_later(struct iconn *ic, const struct bhs_logout_request *req)
+{
+	struct session *s = ic->session;
+	struct leaving *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		respond(ic, req->itt, LOGOUT_RSP_FAILED);
+		return false;
+	}
+	l->ic = ic;
+	l->itt = req->itt;
+	l->cid = be16_get(req->cid);
+	l->timer.fn = leaving_late;
+	list_add_tail(&s->leaving, &l->node);
+	timer_arm(ic->rs->reactor, &l->timer, TMF_TIMEOUT_S * NSEC_PER_SEC);
+	s->watched = true;
+	return true;
+}
+
+static void logout_cid(struct iconn *ic, const struct bhs_logout_request *req, bool recover)
+{
+	struct session *s = ic->session;
+	uint16_t cid = be16_get(req->cid);
+	struct iconn *other = session_find_cid(s, cid);
+	bool found;
+
+	if (other && !is_leaving(s, cid)) {
+		other->tasks = recover ? TASKS_REASSIGN : TASKS_ABORT;
+		if (other == ic)
+			leave(ic, req);
+		else if (answer_later(ic, req))
+			iconn_end(other, false);
+		return;
+	}
+	found = recover ? session_cid_logged_out(s, cid, true) : session_forget_cid(s, cid);
+	if (found && !recover && session_cid_busy(s, cid)) /* by tasks that are not back yet */
+		answer_later(ic, req);
+	else
+		respond(ic, req->itt, found ? LOGOUT_RSP_SUCCESS : LOGOUT_RSP_NO_CID);
+}
+
+void logout_received(struct iconn *ic, struct pdu *pdu)
+{
+	const struct bhs_logout_request *req = &pdu->h.logout_request;
+	struct session *s = ic->session;
+
+	switch (req->reason & 0x7f) {
+	case LOGOUT_SESSION:
+		leave(ic, req);
+		session_end(s, SESSION_EV_CLOSED, true);
+		break;
+	case LOGOUT_CONNECTION: logout_cid(ic, req, false); break;
+	case LOGOUT_RECOVERY:
+		if (s->who.error_recovery_level == 2)
+			logout_cid(ic, req, true);
+		else
+			respond(ic, req->itt, LOGOUT_RSP_NO_RECOVERY);
+		break;
+	default: send_reject(ic, &pdu->h, REJECT_PROTOCOL_ERROR); break;
+	}
+}
