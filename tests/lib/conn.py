@@ -30,16 +30,34 @@ def serial_less(a, b):
     return a != b and ((b - a) & 0xffffffff) < 0x80000000
 
 
+def numbered(pdu):
+    """Whether it takes a StatSN of its own (4.2.2.2)."""
+    return (pdu.opcode in NUMBERED or (pdu.opcode == DATA_IN and pdu.flags & 1)
+            or (pdu.opcode == NOP_IN and pdu.itt != NO_TAG))
+
+
+def _connect(address, source):
+    """A TCP connection to (host, port), or one to the UNIX socket at a path."""
+    if isinstance(address, str):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(DEADLINE)
+        sock.connect(address)
+        return sock
+    sock = socket.create_connection(address, DEADLINE,
+                                    source_address=(source, 0) if source else None)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
 class Conn:
     def __init__(self, address, source=None):
-        self.sock = socket.create_connection(address, DEADLINE,
-                                             source_address=(source, 0) if source else None)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = _connect(address, source)
         self.sock.setblocking(False)
         self.buffer = bytearray()
         self.header_digest = False
         self.data_digest = False
         self.answer_nops = True
+        self.events = None  # a list: Asynchronous Messages go there instead of to recv()
         self.expstatsn = None
         self.expcmdsn = None
         self.maxcmdsn = None
@@ -120,31 +138,39 @@ class Conn:
         return pdu
 
     def recv(self, deadline=DEADLINE):
-        """The next PDU that is not a keep-alive request; those are answered."""
+        """The next PDU that is no keep-alive request, those are answered, and no event that goes
+        elsewhere."""
         end = time.monotonic() + deadline
         while True:
             pdu = self.recv_any(max(0, end - time.monotonic()))
-            if not (self.answer_nops and pdu.opcode == NOP_IN and pdu.ttt != NO_TAG):
+            if self.answer_nops and pdu.opcode == NOP_IN and pdu.ttt != NO_TAG:
+                self.answer_nop(pdu)
+            elif pdu.opcode == ASYNC and self.events is not None:
+                self.events.append(pdu)
+            else:
                 return pdu
-            self.send(Pdu(NOP_OUT | 0x40, flags=0x80, lun=pdu.lun, itt=NO_TAG, ttt=pdu.ttt,
-                          cmdsn=self.expcmdsn, expstatsn=self.expstatsn))
+
+    def answer_nop(self, ping):
+        self.send(Pdu(NOP_OUT | 0x40, flags=0x80, lun=ping.lun, itt=NO_TAG, ttt=ping.ttt,
+                      cmdsn=self.expcmdsn, expstatsn=self.expstatsn))
 
     def _check_numbers(self, pdu):
-        numbered = (pdu.opcode in NUMBERED or (pdu.opcode == DATA_IN and pdu.flags & 1)
-                    or (pdu.opcode == NOP_IN and pdu.itt != NO_TAG))
         if pdu.opcode == LOGIN_RESPONSE and pdu.login_status:
             return
-        if numbered and self.expstatsn is not None:
-            equal(pdu.statsn, self.expstatsn, f"StatSN of {pdu}")
-        if pdu.opcode in (R2T, NOP_IN) and not numbered:
-            equal(pdu.statsn, self.expstatsn, f"StatSN (the next one) of {pdu}")
-        if numbered:
-            self.expstatsn = (pdu.statsn + 1) & 0xffffffff
+        self._check_statsn(pdu)
         if self.expcmdsn is not None:
             check(not serial_less(pdu.expcmdsn, self.expcmdsn), f"ExpCmdSN went back: {pdu}")
             check(not serial_less(pdu.maxcmdsn, self.maxcmdsn), f"MaxCmdSN went back: {pdu}")
         self.expcmdsn = pdu.expcmdsn
         self.maxcmdsn = pdu.maxcmdsn
+
+    def _check_statsn(self, pdu):
+        if numbered(pdu):
+            if self.expstatsn is not None:
+                equal(pdu.statsn, self.expstatsn, f"StatSN of {pdu}")
+            self.expstatsn = (pdu.statsn + 1) & 0xffffffff
+        elif pdu.opcode in (R2T, NOP_IN):
+            equal(pdu.statsn, self.expstatsn, f"StatSN (the next one) of {pdu}")
 
     # Demands
 

@@ -104,9 +104,10 @@ class Result:
 
 
 class Initiator(Conn):
-    def __init__(self, address, target, name=INITIATOR, isid=None, source=None):
+    def __init__(self, address, target, name=INITIATOR, isid=None, source=None, lun=0):
         super().__init__(address, source)
         self.target, self.name = target, name
+        self.lun = lun  # of commands and functions that name none
         self.isid = isid or b"\x80" + os.urandom(5)
         self.tsih = 0
         self.cid = 1
@@ -245,10 +246,11 @@ class Initiator(Conn):
         rejected request it may be either."""
         self.cmdsn = self.ping().expcmdsn
 
-    def command_pdu(self, cdb, lun=0, read=0, write=0, data=b"", final=True, immediate=False,
+    def command_pdu(self, cdb, lun=None, read=0, write=0, data=b"", final=True, immediate=False,
                     **fields):
         """A SCSI Command; `data` is the immediate data, not final when unsolicited
         Data-Out PDUs follow."""
+        lun = self.lun if lun is None else lun
         pdu = Pdu(SCSI_COMMAND, lun=lun << 48, itt=self.next_itt(), edtl=read or write, data=data)
         pdu.flags = (FINAL if final else 0) | 1
         pdu.flags |= (READ_FLAG if read else 0) | (WRITE_FLAG if write else 0)
@@ -313,14 +315,14 @@ class Initiator(Conn):
                     equal(pdu.datasn, data_ins, "ExpDataSN")
                 return Result(pdu, got, r2ts)
 
-    def scsi(self, cdb, lun=0, **how):
+    def scsi(self, cdb, lun=None, **how):
         """A command without data out."""
         return self.complete(self.send(self.command_pdu(cdb, lun, **how)))
 
-    def ready(self, lun=0):
+    def ready(self, lun=None):
         return self.scsi(bytes(6), lun)
 
-    def clear_unit_attention(self, lun=0):
+    def clear_unit_attention(self, lun=None):
         """Takes what is pending, as every initiator does on a new nexus."""
         for _ in range(4):
             result = self.ready(lun)
@@ -330,7 +332,7 @@ class Initiator(Conn):
                   f"not ready: status {result.status:#04x} sense {sense_text(result.sense)}")
         raise Failure("unit attentions without end")
 
-    def read(self, lba, blocks, lun=0):
+    def read(self, lba, blocks, lun=None):
         result = self.scsi(read10(lba, blocks), lun, read=blocks * BLOCK).good().residual()
         equal(len(result.data), blocks * BLOCK, "bytes read")
         return result.data
@@ -341,7 +343,7 @@ class Initiator(Conn):
         immediate = min(first, self.max_send) if self.says("ImmediateData") else 0
         return immediate, first if not self.says("InitialR2T") else immediate
 
-    def write_pdus(self, lba, data, lun=0, chunk=None):
+    def write_pdus(self, lba, data, lun=None, chunk=None):
         """WRITE(10) as the keys want it: the command, with what immediate and
         unsolicited data they allow."""
         immediate, first = self.unsolicited(len(data))
@@ -352,12 +354,12 @@ class Initiator(Conn):
             pdus += self.burst(pdu, data, immediate, first - immediate, NO_TAG, chunk)
         return pdus
 
-    def write(self, lba, data, lun=0, chunk=None):
+    def write(self, lba, data, lun=None, chunk=None):
         pdus = self.write_pdus(lba, data, lun, chunk)
         self.send(*pdus)
         return self.complete(pdus[0], data)
 
-    def solicited_write(self, lba, blocks, lun=0):
+    def solicited_write(self, lba, blocks, lun=None):
         """A write that waits for its R2T: the command and the R2T."""
         pdu = self.send(self.command_pdu(write10(lba, blocks), lun, write=blocks * BLOCK))
         return pdu, self.expect_r2t(pdu)
@@ -385,7 +387,8 @@ class Initiator(Conn):
             check(pdu.ttt != NO_TAG, "a Text Response that goes on needs a TTT")
             self.send(self.text_pdu(ttt=pdu.ttt, itt=request.itt))
 
-    def tmf_pdu(self, function, lun=0, rtt=NO_TAG, refcmdsn=0, immediate=True):
+    def tmf_pdu(self, function, lun=None, rtt=NO_TAG, refcmdsn=0, immediate=True):
+        lun = self.lun if lun is None else lun
         pdu = Pdu(TMF, flags=FINAL | function, lun=lun << 48, itt=self.next_itt(), rtt=rtt,
                   refcmdsn=refcmdsn)
         return self.fill(pdu, immediate)

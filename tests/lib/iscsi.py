@@ -21,7 +21,7 @@ BAD_SESSION_TYPE, NO_SESSION, INVALID_DURING_LOGIN, INITIATOR_ERROR = 0x0209, 0x
 
 # Reject reasons (11.17.1).
 DIGEST_ERROR, SNACK_REJECT, PROTOCOL_ERROR, NOT_SUPPORTED = 0x02, 0x03, 0x04, 0x05
-TASK_IN_PROGRESS, INVALID_FIELD = 0x07, 0x09
+TASK_IN_PROGRESS, INVALID_DATA_ACK, INVALID_FIELD = 0x07, 0x08, 0x09
 
 # SCSI status and the sense (key, ASC, ASCQ) that RFC 7143 11.4.7.2 and SPC name.
 GOOD, CHECK_CONDITION = 0x00, 0x02
@@ -88,14 +88,14 @@ class Pdu:
     tsih = _field(14, ">H")
     itt = _field(16, ">I")
     cid = _field(20, ">H")
-    ttt = edtl = rtt = run_begin = _field(20, ">I")
+    ttt = edtl = rtt = snack_tag = _field(20, ">I")
     cmdsn = statsn = _field(24, ">I")
     expstatsn = expcmdsn = _field(28, ">I")
     maxcmdsn = refcmdsn = _field(32, ">I")
     login_status = _field(36, ">H")
-    datasn = r2tsn = _field(36, ">I")
-    offset = _field(40, ">I")
-    residual = desired = _field(44, ">I")
+    datasn = r2tsn = expdatasn = _field(36, ">I")
+    offset = begrun = _field(40, ">I")
+    residual = desired = runlength = _field(44, ">I")
 
     def __init__(self, opcode=0, bhs=None, **fields):
         self.bhs = bytearray(bhs or BHS)

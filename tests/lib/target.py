@@ -30,6 +30,8 @@ class Target:
         self.address = self.iqn = None
         self.urls = []
         self.connections = []
+        self.lun, self.luns = 0, tuple(range(len(disks)))
+        self.innocent_lun, self.innocent_lba = INNOCENT_LUN, 0
 
     def __enter__(self):
         self.start()
@@ -143,7 +145,7 @@ class Target:
 
     def connect(self, **how):
         """A connection that has said nothing yet."""
-        conn = Initiator(self.address, self.iqn, **how)
+        conn = Initiator(self.address, self.iqn, lun=self.lun, **how)
         self.connections.append(conn)
         return conn
 
@@ -152,7 +154,7 @@ class Target:
         conn = self.connect(**{k: v for k, v in (("name", name), ("isid", isid)) if v})
         conn.login(**how)
         if clear and how.get("session") != "Discovery":
-            for lun in range(len(self.disks)):
+            for lun in self.luns:
                 conn.clear_unit_attention(lun)
         return conn
 
@@ -162,28 +164,29 @@ class Target:
         self.connections.clear()
 
     def _start_innocent(self):
-        self.innocent = Initiator(self.address, self.iqn, name="iqn.2026-11.test:innocent")
+        self.innocent = Initiator(self.address, self.iqn, name="iqn.2026-11.test:innocent",
+                                  lun=self.lun)
         login = {key: value() if callable(value) else value
                  for key, value in self.innocent_login.items()}
         self.innocent.login(**login)
-        self.innocent.clear_unit_attention(0)
-        self.innocent.clear_unit_attention(INNOCENT_LUN)
+        self.innocent.clear_unit_attention()
+        self.innocent.clear_unit_attention(self.innocent_lun)
         self.stamp = pattern(INNOCENT_BLOCKS, INNOCENT_STAMP)
-        self.innocent.write(0, self.stamp, INNOCENT_LUN).good()
+        self.innocent.write(self.innocent_lba, self.stamp, self.innocent_lun).good()
 
     def check_innocent(self, when):
         """The other session reads its data and finds its disk ready."""
         if self.innocent is None:
             return
         try:
-            self.innocent.ready(INNOCENT_LUN).good()
-            data = self.innocent.read(0, INNOCENT_BLOCKS, INNOCENT_LUN)
+            self.innocent.ready(self.innocent_lun).good()
+            data = self.innocent.read(self.innocent_lba, INNOCENT_BLOCKS, self.innocent_lun)
         except Failure as error:
             raise Failure(f"the innocent session is hurt {when}: {error}") from error
         check(data == self.stamp, f"the innocent session's data has changed {when}")
 
 
-def blocks_of(target, lba, blocks, lun=0):
+def blocks_of(target, lba, blocks, lun=None):
     """What a fresh look by the innocent session finds on the disk."""
     data = target.innocent.read(lba, blocks, lun)
     return [data[i:i + BLOCK] for i in range(0, len(data), BLOCK)]

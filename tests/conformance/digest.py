@@ -1,18 +1,15 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Header and data digests, right ones and wrong ones (RFC 7143 13.1, 7.8)."""
+"""Header and data digests, right ones and wrong ones: rows G1 to G6."""
 
-import os
-import sys
-
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-
-# pylint: disable=wrong-import-position
-from initiator import BLOCK, pattern, write10
+from demands import failed
+from initiator import pattern, write10
 from iscsi import CRC_ERROR, DIGEST_ERROR, INVALID_OPCODE, crc32c, digest, extended_cdb
-from tap import case, check, equal, main
-from target import Target, blocks_of
+from suite import case
+from tap import check, equal
+from target import blocks_of
+
+GROUP = "digest"
+NEEDS = "digests"
 
 DIGESTS = [(f"header {h}, data {d}", h, d) for h, d in (
     ("None", "None"), ("CRC32C", "None"), ("None", "CRC32C"), ("CRC32C", "CRC32C"))]
@@ -29,7 +26,7 @@ def spoil_data(conn, pdu):
     return bytes(wire)
 
 
-@case("G6 the CRC32C of this test is the one of RFC 7143 appendix A")
+@case("G6 the CRC32C of this test is the one of RFC 7143 appendix A", rfc="13.1")
 def vectors(_):
     ramp = bytes(range(32))
     equal(crc32c(bytes(32)), 0x8a9136aa, "32 times 00")
@@ -44,7 +41,7 @@ def vectors(_):
     equal(digest(bytes(32)), b"\xaa\x36\x91\x8a", "byte order on the wire")
 
 
-@case("digests: {}: pings and data in both directions", DIGESTS)
+@case("digests: {}: pings and data in both directions", DIGESTS, rfc="13.1")
 def data_both_ways(target, header, data_digest):
     conn = target.login(HeaderDigest=header, DataDigest=data_digest, FirstBurstLength=8192,
                         MaxBurstLength=16384)
@@ -56,7 +53,7 @@ def data_both_ways(target, header, data_digest):
     conn.ping(b"abc")
 
 
-@case("digests: every length of padding, pad bytes not zero (G6)")
+@case("digests: every length of padding, pad bytes not zero (G6)", rfc="11.2.3")
 def padding_is_covered(target):
     conn = both(target)
     for length in range(0, 9):
@@ -65,7 +62,7 @@ def padding_is_covered(target):
         equal((answer.itt, bytes(answer.data)), (sent.itt, b"x" * length), "echo")
 
 
-@case("digests: the header digest covers the AHS (G6)")
+@case("digests: the header digest covers the AHS (G6)", rfc="11.2.3")
 def ahs_is_covered(target):
     conn = both(target)
     cdb = b"\x7f" + bytes(6) + b"\x18\x7f\xff" + bytes(22)
@@ -76,7 +73,7 @@ def ahs_is_covered(target):
 @case("G1 wrong header digest on {}: the connection ends", [
     ("a NOP-Out", lambda c: c.ping_pdu(b"data")), ("a command", lambda c: c.command_pdu(bytes(6))),
     ("a command with AHS", lambda c: c.command_pdu(b"\x7f", ahs=extended_cdb(bytes(32)))),
-    ("a Data-Out nobody waits for", lambda c: c.data_out_pdu(c.ping_pdu(), b"data", 0))])
+    ("a Data-Out nobody waits for", lambda c: c.data_out_pdu(c.ping_pdu(), b"data", 0))], rfc="7.8")
 def wrong_header(target, build):
     conn = both(target)
     pdu = build(conn)
@@ -86,7 +83,7 @@ def wrong_header(target, build):
     conn.expect_closed()
 
 
-@case("G1 a length changed on its way is not believed")
+@case("G1 a length changed on its way is not believed", rfc="7.8")
 def wrong_length(target):
     conn = both(target)
     wire = bytearray(conn.wire(conn.ping_pdu(b"data")))
@@ -95,7 +92,7 @@ def wrong_length(target):
     conn.expect_closed()
 
 
-@case("G2 wrong data digest on a Data-Out: Reject, then CHECK CONDITION after the burst")
+@case("G2 wrong data digest on a Data-Out: Reject, then CHECK CONDITION after the burst", rfc="7.8")
 def wrong_data_out(target):
     conn = both(target, InitialR2T="Yes", ImmediateData="No")
     before = blocks_of(target, 1200, 8)
@@ -107,22 +104,23 @@ def wrong_data_out(target):
     # No status before the F bit: the burst is still on its way.
     conn.resync()
     conn.send(*parts[2:])
-    conn.complete(write).condition(CRC_ERROR)
+    failed(target, conn, write, data, CRC_ERROR)
     equal(blocks_of(target, 1200, 8), before, "blocks of the failed write")
 
 
-@case("G2 wrong data digest on the last Data-Out")
+@case("G2 wrong data digest on the last Data-Out", rfc="7.8")
 def wrong_last_data_out(target):
     conn = both(target, InitialR2T="Yes", ImmediateData="No")
+    data = pattern(8, 0xbad)
     write, r2t = conn.solicited_write(1200, 8)
-    parts = conn.burst(write, pattern(8, 0xbad), 0, 8 * BLOCK, r2t.ttt, chunk=1024)
+    parts = conn.burst(write, data, 0, len(data), r2t.ttt, chunk=1024)
     conn.send_raw(b"".join(map(conn.wire, parts[:-1])) + spoil_data(conn, parts[-1]))
     conn.expect_reject(DIGEST_ERROR, parts[-1])
-    conn.complete(write).condition(CRC_ERROR)
+    failed(target, conn, write, data, CRC_ERROR)
     conn.resync()
 
 
-@case("G3 wrong data digest on immediate data: Reject, the command never was")
+@case("G3 wrong data digest on immediate data: Reject, the command never was", rfc="7.8")
 def wrong_immediate(target):
     conn = both(target)
     data = pattern(8, 0x63)
@@ -138,7 +136,7 @@ def wrong_immediate(target):
 @case("G4 wrong data digest on {}: Reject, the connection stays", [
     ("a NOP-Out", lambda c: c.ping_pdu(b"data")),
     ("an ordered NOP-Out", lambda c: c.ping_pdu(b"data", immediate=False)),
-    ("a Text Request", lambda c: c.text_pdu([("SendTargets", "")]))])
+    ("a Text Request", lambda c: c.text_pdu([("SendTargets", "")]))], rfc="7.8")
 def wrong_other(target, build):
     conn = both(target)
     pdu = build(conn)
@@ -148,14 +146,14 @@ def wrong_other(target, build):
     conn.ready().good()
 
 
-@case("G5 a header digest left out: the connection ends")
+@case("G5 a header digest left out: the connection ends", rfc="7.8")
 def missing_digest(target):
     conn = both(target)
     conn.send_raw(conn.ping_pdu().wire() + conn.ping_pdu().wire())
     conn.expect_closed()
 
 
-@case("G5 a header digest nobody agreed on: the connection ends")
+@case("G5 a header digest nobody agreed on: the connection ends", rfc="7.8")
 def surplus_digest(target):
     conn = target.login()
     # The four bytes too many are the start of the next header: take a PDU whose
@@ -171,7 +169,7 @@ def surplus_digest(target):
     conn.expect_closed()
 
 
-@case("wrong digests end a write without harm to its neighbour in the same session")
+@case("wrong digests end a write without harm to its neighbour in the same session", rfc="7.8")
 def neighbours(target):
     conn = both(target, InitialR2T="Yes", ImmediateData="No")
     good, bad = pattern(8, 1), pattern(8, 2)
@@ -184,7 +182,3 @@ def neighbours(target):
     conn.answer_r2t(first, first_r2t, good)
     conn.complete(first, good).good()
     check(conn.read(1400, 8) == good, "the good write is not on the disk")
-
-
-if __name__ == "__main__":
-    main(Target())
