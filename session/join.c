@@ -36,6 +36,23 @@ static unsigned int count_others(const struct session *s, uint16_t cid)
 	return n;
 }
 
+/* All its connections have logged out, and nobody waits to take the place of one: it ends as soon as
+ * the transport has given them back. */
+static bool is_over(const struct session *s)
+{
+	struct list *pos;
+
+	if (list_empty(&s->conns) || !list_empty(&s->joiners) || !list_empty(&s->lost_cids))
+		return false;
+	list_for_each(pos, &s->conns) {
+		const struct iconn *ic = list_entry(pos, struct iconn, session_node);
+
+		if (iconn_live(ic) || ic->tasks != TASKS_ABORT)
+			return false;
+	}
+	return true;
+}
+
 static enum login_status check(struct iconn *ic, const struct login_result *who,
 			       struct session **out)
 {
@@ -44,7 +61,7 @@ static enum login_status check(struct iconn *ic, const struct login_result *who,
 
 	if (status != LOGIN_SUCCESS)
 		return status;
-	if (s->dying || ic->rs->draining)
+	if (s->dying || is_over(s) || ic->rs->draining)
 		return LOGIN_NO_SESSION;
 	if (s->transport != ic->conn->ops)
 		return LOGIN_CANNOT_INCLUDE;

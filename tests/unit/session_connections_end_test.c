@@ -76,6 +76,23 @@ static void held_requests_are_discarded(void)
 	}
 }
 
+/* The transport still has something of the connection: the session is over all the same. */
+static void login_behind_the_last_logout(void)
+{
+	static const uint8_t reasons[] = { LOGOUT_CONNECTION, LOGOUT_SESSION };
+
+	for (int i = 0; i < 2; i++) {
+		struct world w;
+
+		begin(&w, "ram:1M", 1, FOUR);
+		log_out(&w, 0, reasons[i], 0);
+		CU_ASSERT_PTR_NOT_NULL(session_in(&w));
+		CU_ASSERT_EQUAL(join(&w, 1, 0, w.rig.r), LOGIN_NO_SESSION);
+		CU_ASSERT_PTR_NULL(session_in(&w));
+		end(&w);
+	}
+}
+
 static void logout_of_the_session(void)
 {
 	struct world w;
@@ -449,9 +466,10 @@ static void bounds(void)
 	end(&w);
 }
 
-UNIT_MAIN(TEST(logout_of_its_own), TEST(logout_of_the_last), TEST(logout_of_the_session),
-	  TEST(logout_of_another), TEST(logout_of_another_hangs), TEST(logout_refused),
-	  TEST(held_requests_are_discarded), TEST(same_cid), TEST(same_cid_alone),
-	  TEST(same_cid_waits), TEST(same_cid_storm), TEST(lost_below_level_2),
-	  TEST(lost_at_level_2), TEST(logout_for_recovery), TEST(continued), TEST(not_continued),
-	  TEST(nothing_retained), TEST(retained_for_ever), TEST(bounds));
+UNIT_MAIN(TEST(logout_of_its_own), TEST(logout_of_the_last), TEST(login_behind_the_last_logout),
+	  TEST(logout_of_the_session), TEST(logout_of_another), TEST(logout_of_another_hangs),
+	  TEST(logout_refused), TEST(held_requests_are_discarded), TEST(same_cid),
+	  TEST(same_cid_alone), TEST(same_cid_waits), TEST(same_cid_storm),
+	  TEST(lost_below_level_2), TEST(lost_at_level_2), TEST(logout_for_recovery),
+	  TEST(continued), TEST(not_continued), TEST(nothing_retained), TEST(retained_for_ever),
+	  TEST(bounds));
