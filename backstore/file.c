@@ -408,6 +408,15 @@ static int open_all(struct opening *o)
 	return err;
 }
 
+/* Explicitly: a ring may hold on to the open file for a while after its last request was done, until
+ * its thread enters the kernel again. */
+static void unlock(int fd)
+{
+	struct flock region = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	fcntl(fd, F_OFD_SETLK, &region);
+}
+
 static void file_close(struct backstore *bs)
 {
 	struct file_disk *disk = container_of(bs, struct file_disk, bs);
@@ -417,8 +426,10 @@ static void file_close(struct backstore *bs)
 		close(disk->medium_fd);
 	if (disk->second_fd >= 0)
 		close(disk->second_fd);
-	if (disk->fd >= 0)
+	if (disk->fd >= 0) {
+		unlock(disk->fd);
 		close(disk->fd);
+	}
 	free(disk);
 }
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "backstore_io.h"
@@ -79,4 +80,40 @@ static void locked_file_is_refused(void)
 	unlink(path);
 }
 
-UNIT_MAIN(TEST(a_lock_that_goes_is_waited_for), TEST(locked_file_is_refused));
+/* More of every descriptor of the file; returns how many. */
+static unsigned int hold_on(int held[8])
+{
+	unsigned int n = 0;
+
+	for (int fd = 3; fd < 256 && n < 8; fd++) {
+		char link[64], target[sizeof(path)] = "";
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		if (readlink(link, target, sizeof(target) - 1) > 0 && !strcmp(target, path))
+			held[n++] = fcntl(fd, F_DUPFD_CLOEXEC, 256);
+	}
+	return n;
+}
+
+/* A ring may keep the open file for a while after the last request was done. */
+static void closed_is_unlocked(void)
+{
+	struct backstore *bs;
+	unsigned int n;
+	int held[8], fd;
+
+	fd = make_file();
+	bs = open_text(path);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bs);
+	n = hold_on(held);
+	CU_ASSERT_FATAL(n > 1); /* fd itself is one */
+	bs_close(bs);
+	CU_ASSERT(lock_elsewhere(fd, F_WRLCK));
+	while (n)
+		close(held[--n]);
+	close(fd);
+	unlink(path);
+}
+
+UNIT_MAIN(TEST(a_lock_that_goes_is_waited_for), TEST(locked_file_is_refused),
+	  TEST(closed_is_unlocked));
