@@ -140,7 +140,8 @@ static bool parse_header(struct tcp_conn *c)
 	if (params->header_digest &&
 	    !digest_matches((const uint8_t *)h + BHS_LEN + ahs_len,
 			    crc32c_update(CRC32C_INIT, h, BHS_LEN + ahs_len))) {
-		/* No field can be trusted, so there is nothing to answer to (7.7, ERL 0). */
+		/* No field can be trusted: there is nothing to answer to, and at no level of error
+		 * recovery a place where the next PDU begins (7.8). */
 		tcp_conn_fail(c, "header digest error");
 		return false;
 	}
