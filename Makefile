@@ -3,7 +3,8 @@
 # make             build everything         make run      serve a 1 GiB RAM disk on loopback
 # make check       unit tests               make test     everything, all dependencies included
 # make integration against a live daemon    make guest    with the kernel initiator, in a VM
-# make fuzz [FUZZ_SECONDS=60]   make bench   make lint    make install [PREFIX= DESTDIR=]
+# make fuzz [FUZZ_SECONDS=60]              make bench [ONLY=MARK|PATTERN QUICK=1 JSON=FILE]
+# make lint                                make install [PREFIX= DESTDIR=]
 #
 # O=DIR    where to build (default build/)  CC=gcc|clang  V=1 shows the commands
 # SAN=address,undefined | SAN=thread        sanitizers, in an out folder of their own
@@ -170,8 +171,8 @@ run-fuzz_%: $(O)/tests/fuzz/fuzz_%
 bench:
 	@ci/deps build guest bench
 	@$(BUILD) all
-	@BUILD=$(abspath $(O)) SRC=$(CURDIR) RISERD=$(abspath $(O))/riserd \
-		RISER_BENCH=$(abspath $(O))/riser-bench tools/riser-bench/run
+	@tools/riser-bench/run $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick) \
+		$(if $(JSON),--json '$(JSON)') $(abspath $(O))
 
 lint:
 	@ci/lint

@@ -10,18 +10,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "bare.h"
 #include "bench.h"
 
-enum { SPIN_NS = 50 * 1000, EVENTS = 64 };
+enum { EVENTS = 256, BACKLOG = 1024 };
 
 struct server {
 	int epoll;
 	int listener;
 	uint8_t *rx;
+	struct stream_pool pool;
+	struct bare_disk disk;
 };
 
 static int open_listener(const char *port)
@@ -36,7 +40,7 @@ static int open_listener(const char *port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 1024) ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, BACKLOG) ||
 	    getsockname(fd, (struct sockaddr *)&address, &len)) {
 		fprintf(stderr, "riser-bench: port %s: %s\n", port, strerror(errno));
 		if (fd >= 0)
@@ -58,7 +62,7 @@ static void accept_peer(struct server *server)
 
 	if (fd < 0)
 		return;
-	p = peer_new(fd);
+	p = peer_new(fd, &server->pool, &server->disk);
 	ev.data.ptr = p;
 	if (!p || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
 	    epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &ev)) {
@@ -106,23 +110,53 @@ static int turn(struct server *server, int timeout_ms)
 	return n;
 }
 
-static void serve(struct server *server)
+static void serve(struct server *server, uint64_t spin_ns)
 {
 	uint64_t idle_since = now_ns();
 
 	for (;;) {
-		if (turn(server, now_ns() - idle_since < SPIN_NS ? 0 : -1))
+		if (turn(server, now_ns() - idle_since < spin_ns ? 0 : -1))
 			idle_since = now_ns();
 	}
 }
 
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* All pages are there before the first command, large ones where there are any. */
+static int open_disk(struct bare_disk *disk, uint64_t size)
+{
+	struct be64 last;
+
+	disk->size = size ? size : BARE_CAPACITY;
+	last = be64_of(disk->size / BARE_BLOCK - 1);
+	memcpy(disk->capacity, &last, sizeof(last));
+	disk->capacity[10] = BARE_BLOCK >> 8;
+	if (!size)
+		return 0;
+	disk->memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (disk->memory == MAP_FAILED)
+		return -1;
+	madvise(disk->memory, size, MADV_HUGEPAGE);
+	memset(disk->memory, 1, size);
+	return 0;
+}
+
 int bare_run(const struct options *opt)
 {
-	struct server server = { .rx = malloc(STREAM_RX_SIZE) };
+	struct server server = { .rx = aligned_alloc(4096, STREAM_RX_SIZE) };
 	struct epoll_event ev = { .events = EPOLLIN }; /* data.ptr NULL: the listener */
 
+	raise_limit();
 	server.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!server.rx || server.epoll < 0) {
+	if (!server.rx || server.epoll < 0 || open_disk(&server.disk, opt->memory)) {
 		fprintf(stderr, "riser-bench: %s\n", strerror(errno));
 		return 1;
 	}
@@ -133,6 +167,6 @@ int bare_run(const struct options *opt)
 		fprintf(stderr, "riser-bench: %s\n", strerror(errno));
 		return 1;
 	}
-	serve(&server);
+	serve(&server, opt->spin_ns);
 	return 0;
 }

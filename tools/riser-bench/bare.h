@@ -11,7 +11,14 @@ enum {
 	BARE_WINDOW = 1024, /* commands that may be in flight per session */
 	BARE_ANSWERS = 2 * BARE_WINDOW,
 	BARE_BLOCK = 512,
-	BARE_CAPACITY = 1 << 30, /* bytes; nothing of it exists */
+	BARE_CAPACITY = 1 << 30, /* bytes, when nothing of it exists */
+};
+
+/* The disk. Read-only while the server runs, but for the content. */
+struct bare_disk {
+	uint8_t *memory; /* NULL: every block reads alike, and writes are forgotten */
+	uint64_t size; /* bytes */
+	uint8_t capacity[32]; /* READ CAPACITY(16) data */
 };
 
 enum answer_kind { ANSWER_READ, ANSWER_DATA, ANSWER_STATUS, ANSWER_R2T, ANSWER_NOP, ANSWER_LOGOUT };
@@ -25,7 +32,7 @@ struct answer {
 	uint32_t datasn;
 	uint32_t ttt;
 	uint8_t status;
-	const void *data; /* ANSWER_DATA, or the sense data of ANSWER_STATUS; static */
+	const void *data; /* of ANSWER_READ and ANSWER_DATA, or sense data of ANSWER_STATUS */
 };
 
 /* A WRITE whose data is not complete. Its index is the Target Transfer Tag. */
@@ -33,10 +40,12 @@ struct pending_write {
 	uint32_t itt;
 	uint32_t len; /* 0: free */
 	uint32_t got;
+	uint8_t *to; /* in the disk's memory, or NULL */
 };
 
 struct peer {
 	struct stream stream; /* first: the upcalls get a pointer to it */
+	const struct bare_disk *disk;
 	bool wants_write; /* waits for EPOLLOUT */
 	bool leaving; /* Logout was answered */
 	bool header_digest; /* agreed, in force after login */
@@ -48,16 +57,16 @@ struct peer {
 	unsigned answer_head;
 	unsigned answer_count;
 	unsigned writes_open;
-	struct answer answers[BARE_ANSWERS];
-	struct pending_write writes[BARE_WINDOW];
 	uint32_t text_len;
+	struct pending_write writes[BARE_WINDOW];
+	struct answer answers[BARE_ANSWERS]; /* from here on nothing is set at first */
 	char text[LOGIN_DATA_MAX + 1]; /* keys of a Login Request */
 	char reply[2048]; /* keys of the Login Response */
 };
 
 /* bare_session.c */
-/* Takes fd. NULL: no memory. */
-struct peer *peer_new(int fd);
+/* Takes fd, borrows pool and disk. NULL: no memory. */
+struct peer *peer_new(int fd, struct stream_pool *pool, const struct bare_disk *disk);
 /* Sends what can be sent. Negative errno: the connection is done for. */
 int peer_pump(struct peer *p);
 

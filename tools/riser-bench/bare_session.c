@@ -13,7 +13,9 @@ enum {
 	TEST_UNIT_READY = 0x00,
 	INQUIRY = 0x12,
 	READ_10 = 0x28,
+	WRITE_10 = 0x2a,
 	READ_16 = 0x88,
+	WRITE_16 = 0x8a,
 	SERVICE_ACTION_IN_16 = 0x9e,
 	STATUS_GOOD = 0x00,
 	STATUS_CHECK_CONDITION = 0x02,
@@ -27,15 +29,10 @@ static const uint8_t inquiry_data[36] = {
 	' ',	 ' ',	  ' ',	    ' ',       ' ', '0', ' ', ' ', ' ',
 };
 
-static const uint8_t capacity_data[32] = {
-	[5] = (BARE_CAPACITY / BARE_BLOCK - 1) >> 16 & 0xff,
-	[6] = (BARE_CAPACITY / BARE_BLOCK - 1) >> 8 & 0xff,
-	[7] = (BARE_CAPACITY / BARE_BLOCK - 1) & 0xff,
-	[10] = BARE_BLOCK >> 8,
-};
-
-/* SenseLength, then fixed format: ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE. */
+/* SenseLength, then fixed format: ILLEGAL REQUEST, INVALID COMMAND OPERATION CODE or LOGICAL BLOCK
+ * ADDRESS OUT OF RANGE. */
 static const uint8_t invalid_opcode[20] = { 0, 18, 0x70, 0, 5, [9] = 10, [14] = 0x20 };
+static const uint8_t out_of_range[20] = { 0, 18, 0x70, 0, 5, [9] = 10, [14] = 0x21 };
 
 /* Answers */
 
@@ -43,6 +40,8 @@ static int answer(struct peer *p, struct answer a)
 {
 	if (p->answer_count == BARE_ANSWERS)
 		return -EPROTO;
+	if (!p->answer_count)
+		p->answer_head = 0; /* the same few cache lines again */
 	p->answers[(p->answer_head + p->answer_count++) % BARE_ANSWERS] = a;
 	return 0;
 }
@@ -122,7 +121,10 @@ static void put_plain(struct peer *p, const struct answer *a, uint8_t opcode)
 static bool put_answer(struct peer *p, struct answer *a)
 {
 	switch (a->kind) {
-	case ANSWER_READ: put_data_in(p, a, disk_data); return a->offset == a->len;
+	case ANSWER_READ:
+		put_data_in(p, a,
+			    p->disk->memory ? (const uint8_t *)a->data + a->offset : disk_data);
+		return a->offset == a->len;
 	case ANSWER_DATA: put_data_in(p, a, a->data); break;
 	case ANSWER_STATUS: put_status(p, a); break;
 	case ANSWER_R2T: put_r2t(p, a); break;
@@ -168,6 +170,78 @@ static int ask_for_more(struct peer *p, struct pending_write *w)
 			 });
 }
 
+/* Where the blocks of a READ or WRITE begin, in bytes. False: not all of them are on the disk. */
+static bool find_place(const struct peer *p, const struct bhs_scsi_command *cmd, uint64_t *at)
+{
+	bool ten = cmd->cdb[0] == READ_10 || cmd->cdb[0] == WRITE_10;
+	struct be32 lba_10;
+	struct be64 lba_16;
+	uint64_t lba;
+
+	memcpy(&lba_10, cmd->cdb + 2, sizeof(lba_10));
+	memcpy(&lba_16, cmd->cdb + 2, sizeof(lba_16));
+	lba = ten ? be32_get(lba_10) : be64_get(lba_16);
+	if (lba > p->disk->size / BARE_BLOCK)
+		return false;
+	*at = lba * BARE_BLOCK;
+	return be32_get(cmd->edtl) <= p->disk->size - *at;
+}
+
+/* Where the data of a command goes, or NULL. */
+static uint8_t *write_place(const struct peer *p, const struct bhs_scsi_command *cmd)
+{
+	uint64_t at;
+
+	if (!p->disk->memory || (cmd->cdb[0] != WRITE_10 && cmd->cdb[0] != WRITE_16) ||
+	    !find_place(p, cmd, &at))
+		return NULL;
+	return p->disk->memory + at;
+}
+
+static struct pending_write *find_write(struct peer *p, const struct bhs_data_out *out)
+{
+	uint32_t ttt = be32_get(out->ttt), itt = be32_get(out->itt);
+	struct pending_write *w = p->writes;
+
+	if (ttt != TAG_NONE)
+		w += ttt < BARE_WINDOW ? ttt : 0;
+	else
+		while (w < p->writes + BARE_WINDOW - 1 && !(w->len && w->itt == itt))
+			w++;
+	return w->len && w->itt == itt ? w : NULL;
+}
+
+/* The place of bytes [offset, offset + len) of the data segment that is arriving, or NULL. */
+static uint8_t *data_place(struct stream *s, uint32_t offset, uint32_t len)
+{
+	struct peer *p = (struct peer *)s;
+	uint64_t at = offset;
+	uint32_t total;
+	uint8_t *to;
+
+	if (pdu_opcode(&s->pdu.bhs) == OP_SCSI_COMMAND) {
+		to = write_place(p, &s->pdu.scsi_command);
+		total = be32_get(s->pdu.scsi_command.edtl);
+	} else if (pdu_opcode(&s->pdu.bhs) == OP_DATA_OUT) {
+		struct pending_write *w = find_write(p, &s->pdu.data_out);
+
+		to = w ? w->to : NULL;
+		total = w ? w->len : 0;
+		at += be32_get(s->pdu.data_out.buffer_offset);
+	} else {
+		return NULL;
+	}
+	return to && at + len <= total ? to + at : NULL;
+}
+
+static void data_payload(struct stream *s, uint32_t offset, const uint8_t *data, uint32_t len)
+{
+	uint8_t *to = data_place(s, offset, len);
+
+	if (to)
+		memcpy(to, data, len);
+}
+
 static int write_command(struct peer *p, const struct bhs_scsi_command *cmd)
 {
 	uint32_t itt = be32_get(cmd->itt);
@@ -183,21 +257,19 @@ static int write_command(struct peer *p, const struct bhs_scsi_command *cmd)
 		w++;
 	if (w == p->writes + BARE_WINDOW)
 		return -EPROTO;
-	*w = (struct pending_write){ .itt = itt, .len = len, .got = got };
+	*w = (struct pending_write){
+		.itt = itt, .len = len, .got = got, .to = write_place(p, cmd)
+	};
 	p->writes_open++;
 	return cmd->flags & CMD_FINAL ? ask_for_more(p, w) : 0;
 }
 
 static int data_out(struct peer *p, const struct bhs_data_out *out)
 {
-	uint32_t ttt = be32_get(out->ttt), itt = be32_get(out->itt), len = be24_get(out->dlength);
-	struct pending_write *w = p->writes + (ttt < BARE_WINDOW ? ttt : 0);
+	uint32_t itt = be32_get(out->itt), len = be24_get(out->dlength);
+	struct pending_write *w = find_write(p, out);
 
-	if (ttt == TAG_NONE) {
-		while (w < p->writes + BARE_WINDOW && !(w->len && w->itt == itt))
-			w++;
-	}
-	if (w == p->writes + BARE_WINDOW || w->itt != itt || len > w->len - w->got)
+	if (!w || len > w->len - w->got)
 		return -EPROTO;
 	w->got += len;
 	if (w->got == w->len) {
@@ -219,6 +291,26 @@ static int constant(struct peer *p, const struct bhs_scsi_command *cmd, const vo
 					  .data = data });
 }
 
+static int check_condition(struct peer *p, const struct bhs_scsi_command *cmd, const void *sense)
+{
+	return answer(p, (struct answer){ .kind = ANSWER_STATUS,
+					  .itt = be32_get(cmd->itt),
+					  .status = STATUS_CHECK_CONDITION,
+					  .data = sense });
+}
+
+static int read_command(struct peer *p, const struct bhs_scsi_command *cmd)
+{
+	uint64_t at;
+
+	if (!find_place(p, cmd, &at))
+		return check_condition(p, cmd, out_of_range);
+	return answer(p, (struct answer){ .kind = ANSWER_READ,
+					  .itt = be32_get(cmd->itt),
+					  .len = be32_get(cmd->edtl),
+					  .data = p->disk->memory ? p->disk->memory + at : NULL });
+}
+
 static int scsi_command(struct peer *p, const struct bhs_scsi_command *cmd)
 {
 	uint32_t itt = be32_get(cmd->itt), len = be32_get(cmd->edtl);
@@ -231,17 +323,14 @@ static int scsi_command(struct peer *p, const struct bhs_scsi_command *cmd)
 	if (cmd->flags & CMD_WRITE)
 		return write_command(p, cmd);
 	if (len && (cmd->cdb[0] == READ_16 || cmd->cdb[0] == READ_10))
-		return answer(p, (struct answer){ .kind = ANSWER_READ, .itt = itt, .len = len });
+		return read_command(p, cmd);
 	if (len && cmd->cdb[0] == INQUIRY)
 		return constant(p, cmd, inquiry_data, sizeof(inquiry_data));
 	if (len && cmd->cdb[0] == SERVICE_ACTION_IN_16)
-		return constant(p, cmd, capacity_data, sizeof(capacity_data));
+		return constant(p, cmd, p->disk->capacity, sizeof(p->disk->capacity));
 	if (cmd->cdb[0] == TEST_UNIT_READY)
 		return answer(p, (struct answer){ .kind = ANSWER_STATUS, .itt = itt });
-	return answer(p, (struct answer){ .kind = ANSWER_STATUS,
-					  .itt = itt,
-					  .status = STATUS_CHECK_CONDITION,
-					  .data = invalid_opcode });
+	return check_condition(p, cmd, invalid_opcode);
 }
 
 static int full_feature_pdu(struct stream *s)
@@ -264,7 +353,13 @@ static int full_feature_pdu(struct stream *s)
 	}
 }
 
+/* Without memory nobody asks where data goes. */
 static const struct stream_ops full_feature_ops = { .pdu = full_feature_pdu };
+static const struct stream_ops memory_ops = {
+	.payload = data_payload,
+	.place = data_place,
+	.pdu = full_feature_pdu,
+};
 
 /* Login */
 
@@ -409,7 +504,7 @@ static int login_pdu(struct stream *s)
 	out->maxcmdsn = max_cmdsn(p);
 	stream_put(s, p->reply, l.reply_len);
 	if (done) {
-		s->ops = &full_feature_ops;
+		s->ops = p->disk->memory ? &memory_ops : &full_feature_ops;
 		s->header_digest = p->header_digest;
 		s->data_digest = p->data_digest;
 	}
@@ -418,13 +513,15 @@ static int login_pdu(struct stream *s)
 
 static const struct stream_ops login_ops = { .payload = login_payload, .pdu = login_pdu };
 
-struct peer *peer_new(int fd)
+struct peer *peer_new(int fd, struct stream_pool *pool, const struct bare_disk *disk)
 {
-	struct peer *p = calloc(1, sizeof(*p));
+	struct peer *p = malloc(sizeof(*p));
 
 	if (!p)
 		return NULL;
-	stream_init(&p->stream, fd, &login_ops);
+	memset(p, 0, offsetof(struct peer, answers));
+	stream_init(&p->stream, fd, &login_ops, pool);
+	p->disk = disk;
 	p->statsn = 1;
 	p->max_send = LOGIN_DATA_MAX;
 	p->max_burst = SEGMENT_MAX;

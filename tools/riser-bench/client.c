@@ -4,6 +4,7 @@
  * serves all connections; it spins briefly before it sleeps, so that its own wake-ups do not count.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -13,36 +14,40 @@
 #include "bench.h"
 
 enum {
-	SPIN_NS = 50 * 1000,
-	EVENTS = 64,
-	CONTROL_SECONDS = 10, /* for TEST UNIT READY, Logout and the rest of the I/O at the end */
-	TEST_UNIT_READY = 0x00,
+	EVENTS = 256,
+	ERRORS_SHOWN = 5,
+	PATIENCE_SECONDS = 10, /* for READ CAPACITY and the rest of the I/O at the end */
+	SLEEP_MAX_MS = 1000,
 	SERVICE_ACTION_IN_16 = 0x9e,
 	READ_CAPACITY_16 = 0x10,
 };
 
 static const uint64_t second_ns = 1000000000;
 
-static void connection_lost(struct connection *c, int error)
+void job_error(struct job *job, const char *fmt, ...)
 {
-	if (!c->closing) {
-		client_error(c->client, "connection %u: %s", c->number,
-			     error == -EPROTO	 ? "a PDU that makes no sense"
-			     : error == -EBADMSG ? "wrong digest"
-						 : strerror(-error));
-		c->client->broken = true;
-	}
-	c->closed = true;
-	stream_close(&c->stream);
+	va_list args;
+
+	job->results->errors++;
+	if (job->client->errors++ >= ERRORS_SHOWN)
+		return;
+	fputs("riser-bench: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
 }
 
-static void connection_pump(struct connection *c)
+void connection_pump(struct connection *c)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
-	int ret = tasks_pump(c);
+	int ret;
 
+	if (c->state <= SESSION_CONNECTING)
+		return;
+	ret = tasks_pump(c);
 	if (ret < 0) {
-		connection_lost(c, ret);
+		session_lost(c, ret);
 		return;
 	}
 	if (stream_unsent(&c->stream) == c->wants_write)
@@ -52,30 +57,36 @@ static void connection_pump(struct connection *c)
 	epoll_ctl(c->client->epoll, EPOLL_CTL_MOD, c->stream.fd, &ev);
 }
 
-/* One turn over the sockets. Returns the number that had something. */
-static int turn(struct client *client, int timeout_ms)
+static void serve(struct connection *c, uint32_t events)
+{
+	int ret = 0;
+
+	c->client->now = 0;
+	if (c->state == SESSION_CONNECTING)
+		ret = session_connected(c);
+	else if (events & ~(uint32_t)EPOLLOUT)
+		ret = stream_receive(&c->stream, c->client->rx);
+	if (ret < 0)
+		session_lost(c, ret);
+	else
+		connection_pump(c);
+}
+
+int client_turn(struct client *client, int timeout_ms)
 {
 	struct epoll_event events[EVENTS];
 	int n = epoll_wait(client->epoll, events, EVENTS, timeout_ms);
 
-	for (int i = 0; i < n; i++) {
-		struct connection *c = events[i].data.ptr;
-		int ret = 0;
-
-		client->now = 0;
-		if (events[i].events & ~(uint32_t)EPOLLOUT)
-			ret = stream_receive(&c->stream, client->rx);
-		if (ret < 0)
-			connection_lost(c, ret);
-		else
-			connection_pump(c);
-	}
+	for (int i = 0; i < n; i++)
+		serve(events[i].data.ptr, events[i].events);
 	return n;
 }
 
-static int until_ms(uint64_t deadline, uint64_t now)
+int until_ms(uint64_t deadline, uint64_t now)
 {
-	return now >= deadline ? 0 : (int)((deadline - now) / 1000000) + 1;
+	uint64_t ms = now >= deadline ? 0 : (deadline - now) / 1000000 + 1;
+
+	return ms < SLEEP_MAX_MS ? (int)ms : SLEEP_MAX_MS;
 }
 
 /* Spins for a while and then sleeps until a socket is ready or the deadline is there. */
@@ -83,15 +94,15 @@ static void turn_or_wait(struct client *client, uint64_t deadline)
 {
 	uint64_t start, now;
 
-	if (turn(client, 0))
+	if (client_turn(client, 0))
 		return;
 	start = now = now_ns();
-	while (now < deadline && now - start < SPIN_NS) {
-		if (turn(client, 0))
+	while (now < deadline && now - start < client->opt->spin_ns) {
+		if (client_turn(client, 0))
 			return;
 		now = now_ns();
 	}
-	turn(client, until_ms(deadline, now));
+	client_turn(client, until_ms(deadline, now));
 }
 
 static void run_until(struct client *client, uint64_t deadline)
@@ -100,229 +111,250 @@ static void run_until(struct client *client, uint64_t deadline)
 		turn_or_wait(client, deadline);
 }
 
-/* Set-up commands */
-
-static int control(struct connection *c, const uint8_t *cdb, size_t cdb_len, uint8_t *data,
-		   uint32_t len)
+static void run_for(struct client *client, double seconds)
 {
-	uint64_t deadline = now_ns() + CONTROL_SECONDS * second_ns;
-	struct task *t = task_control(c, cdb, cdb_len, data, len);
-
-	connection_pump(c);
-	while (t->kind != TASK_FREE) {
-		if (c->client->broken || now_ns() >= deadline)
-			return -ETIMEDOUT;
-		turn(c->client, until_ms(deadline, now_ns()));
-	}
-	return t->status;
+	run_until(client, now_ns() + (uint64_t)(seconds * 1e9));
 }
 
-/* A new session meets unit attentions: ask until they are cleared. */
-static int wait_ready(struct connection *c)
-{
-	static const uint8_t cdb[6] = { TEST_UNIT_READY };
-	int status = -1;
+/* Preparation */
 
-	for (int i = 0; i < 8 && status; i++) {
-		status = control(c, cdb, sizeof(cdb), NULL, 0);
-		if (status < 0)
-			break;
-	}
-	if (status)
-		fprintf(stderr, "riser-bench: connection %u: the LUN is not ready\n", c->number);
-	return status ? -EIO : 0;
-}
-
-static int read_capacity(struct client *client)
+static int read_capacity(struct job *job, uint64_t *blocks, uint32_t *block_size)
 {
 	const uint8_t cdb[16] = { SERVICE_ACTION_IN_16, READ_CAPACITY_16, [13] = 32 };
-	uint32_t bs = client->opt->bs;
+	uint64_t deadline = now_ns() + PATIENCE_SECONDS * second_ns;
+	struct connection *c = job->connections;
 	uint8_t data[32] = { 0 };
+	struct task *t = task_control(c, cdb, sizeof(cdb), data, sizeof(data));
 	struct be64 last;
 	struct be32 size;
 
-	if (control(client->connections[0], cdb, sizeof(cdb), data, sizeof(data))) {
+	connection_pump(c);
+	while (t->kind != TASK_FREE && !job->client->broken && now_ns() < deadline)
+		client_turn(job->client, until_ms(deadline, now_ns()));
+	if (t->kind != TASK_FREE || t->status) {
 		fprintf(stderr, "riser-bench: READ CAPACITY(16) failed\n");
 		return -EIO;
 	}
 	memcpy(&last, data, sizeof(last));
 	memcpy(&size, data + 8, sizeof(size));
-	client->block_size = be32_get(size);
-	client->blocks = be64_get(last) + 1;
-	if (client->block_size < 512 || bs % client->block_size) {
-		fprintf(stderr, "riser-bench: --bs %u: no multiple of the disk's block size %u\n",
-			bs, client->block_size);
-		return -EINVAL;
-	}
-	client->units = client->blocks / (bs / client->block_size);
-	if (!client->units) {
-		fprintf(stderr, "riser-bench: --bs %u: larger than the disk\n", bs);
-		return -EINVAL;
-	}
+	*block_size = be32_get(size);
+	*blocks = be64_get(last) + 1;
 	return 0;
 }
 
-static int resolve(const struct options *opt, struct addrinfo **list)
+static int job_prepare(struct job *job)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	int ret = getaddrinfo(opt->host, opt->port, &hints, list);
-
-	if (ret)
-		fprintf(stderr, "riser-bench: %s: %s\n", opt->host, gai_strerror(ret));
-	return ret ? -EINVAL : 0;
-}
-
-static int open_connection(struct client *client, const struct addrinfo *address)
-{
-	struct connection *c = calloc(1, sizeof(*c));
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
-	int ret;
-
-	if (!c)
-		return -ENOMEM;
-	c->client = client;
-	c->number = client->count;
-	c->stream.fd = -1;
-	client->connections[client->count++] = c;
-	ret = tasks_init(c);
-	if (!ret)
-		ret = login(c, address, &task_stream_ops);
-	if (!ret && epoll_ctl(client->epoll, EPOLL_CTL_ADD, c->stream.fd, &ev))
-		ret = -errno;
-	return ret ? ret : wait_ready(c);
-}
-
-static int open_connections(struct client *client)
-{
-	struct addrinfo *address;
-	int ret = resolve(client->opt, &address);
+	uint32_t bs = job->opt->bs;
+	uint32_t block_size;
+	uint64_t blocks;
+	int ret = read_capacity(job, &blocks, &block_size);
 
 	if (ret)
 		return ret;
-	for (unsigned i = 0; i < client->opt->connections && !ret; i++)
-		ret = open_connection(client, address);
-	freeaddrinfo(address);
-	return ret;
-}
-
-static int prepare(struct client *client)
-{
-	const struct options *opt = client->opt;
-
-	client->rx = malloc(STREAM_RX_SIZE);
-	client->payload = malloc(opt->bs);
-	client->connections = calloc(opt->connections, sizeof(*client->connections));
-	client->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!client->rx || !client->payload || !client->connections || client->epoll < 0)
+	if (block_size < 512 || block_size & (block_size - 1) || bs % block_size) {
+		fprintf(stderr, "riser-bench: --bs %u: no multiple of the disk's block size %u\n",
+			bs, block_size);
+		return -EINVAL;
+	}
+	job->block_shift = (unsigned)__builtin_ctz(block_size);
+	job->units = blocks / (bs / block_size);
+	if (!job->units) {
+		fprintf(stderr, "riser-bench: --bs %u: larger than the disk\n", bs);
+		return -EINVAL;
+	}
+	job->payload = malloc(bs);
+	if (job->opt->verify)
+		job->written = calloc(job->units / 64 + 1, sizeof(*job->written));
+	if (!job->payload || (job->opt->verify && !job->written))
 		return -ENOMEM;
-	for (uint32_t i = 0; i < opt->bs; i += 256) {
-		if (getrandom(client->payload + i, opt->bs - i < 256 ? opt->bs - i : 256, 0) < 0)
+	for (uint32_t i = 0; i < bs; i += 256) {
+		if (getrandom(job->payload + i, bs - i < 256 ? bs - i : 256, 0) < 0)
 			return -errno;
 	}
-	if (getrandom(&client->random_state, sizeof(client->random_state), 0) < 0)
-		return -errno;
 	return 0;
 }
 
-static void logout_all(struct client *client)
+static int client_init(struct client *client, const struct options *opt, struct measurement *m)
 {
-	uint64_t deadline = now_ns() + CONTROL_SECONDS * second_ns;
-
-	for (unsigned i = 0; i < client->count; i++) {
-		struct connection *c = client->connections[i];
-
-		if (c->stream.fd < 0 || c->closed || !stream_room(&c->stream))
-			continue;
-		task_logout(c);
-		connection_pump(c);
+	client->opt = opt;
+	for (unsigned i = 0; i < opt->job_count; i++) {
+		client->jobs[i] = (struct job){
+			.opt = opt->jobs + i,
+			.client = client,
+			.results = m->results + i,
+		};
+		client->counted += opt->jobs[i].count > 0;
 	}
-	for (unsigned i = 0; i < client->count; i++) {
-		struct connection *c = client->connections[i];
-
-		while (c->closing && !c->closed && now_ns() < deadline)
-			turn(client, until_ms(deadline, now_ns()));
-	}
+	client->rx = aligned_alloc(4096, STREAM_RX_SIZE);
+	client->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (!client->rx || client->epoll < 0)
+		return -ENOMEM;
+	/* A counted run is one that is repeated: it always goes to the same places. */
+	if (client->counted)
+		return 0;
+	return getrandom(&client->random_state, sizeof(client->random_state), 0) < 0 ? -errno : 0;
 }
 
-static void release(struct client *client)
+static void client_free(struct client *client)
 {
-	for (unsigned i = 0; i < client->count; i++) {
-		struct connection *c = client->connections[i];
-
-		stream_close(&c->stream);
-		tasks_free(c);
-		free(c);
+	sessions_free(client);
+	for (unsigned i = 0; i < client->opt->job_count; i++) {
+		free(client->jobs[i].payload);
+		free(client->jobs[i].written);
 	}
+	stream_pool_free(&client->pool);
 	if (client->epoll >= 0)
 		close(client->epoll);
-	free(client->connections);
-	free(client->payload);
-	free(client->written);
 	free(client->rx);
 }
 
-static void start_io(struct client *client)
-{
-	for (unsigned i = 0; i < client->count && !client->opt->idle; i++) {
-		struct connection *c = client->connections[i];
+/* The run */
 
-		c->next_unit = client->units / client->count * i;
-		c->ready = true;
-		connection_pump(c);
+static void start_connection(struct job *job, unsigned i)
+{
+	struct connection *c = job->connections + i;
+	int ret = 0;
+
+	if (job->opt->kind == JOB_LOGIN) {
+		ret = session_start(c);
+	} else {
+		c->next_unit = job->units / job->opt->connections * i;
+		c->issuing = true;
 	}
+	if (ret)
+		session_lost(c, ret);
+	else
+		connection_pump(c);
+}
+
+static void start_load(struct client *client)
+{
+	for (unsigned i = 0; i < client->opt->job_count; i++) {
+		struct job *job = client->jobs + i;
+
+		if (job->opt->kind == JOB_IDLE)
+			continue;
+		for (unsigned j = 0; j < job->opt->connections && !client->broken; j++)
+			start_connection(job, j);
+	}
+}
+
+static unsigned outstanding(const struct client *client)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < client->opt->job_count; i++)
+		n += client->jobs[i].outstanding;
+	return n;
 }
 
 static void drain(struct client *client)
 {
-	uint64_t deadline = now_ns() + CONTROL_SECONDS * second_ns;
+	uint64_t deadline = now_ns() + PATIENCE_SECONDS * second_ns;
 
 	client->stopping = true;
-	while (client->outstanding && !client->broken && now_ns() < deadline)
+	while (outstanding(client) && !client->broken && now_ns() < deadline)
 		turn_or_wait(client, deadline);
-	if (client->outstanding && !client->broken)
-		client_error(client, "%u commands were never answered", client->outstanding);
+	if (outstanding(client) && !client->broken)
+		job_error(client->jobs, "%u commands were never answered", outstanding(client));
 }
 
-static void measure(struct client *client)
+/* Until all that is counted is done, or as long as asked. */
+static void run_load(struct client *client)
+{
+	if (!client->counted) {
+		run_for(client, client->opt->seconds);
+		return;
+	}
+	while (client->counted && !client->broken)
+		turn_or_wait(client, now_ns() + second_ns);
+}
+
+static void measure(struct client *client, struct measurement *m)
 {
 	const struct options *opt = client->opt;
-	struct results *r = client->results;
-	struct process_stats before = { 0 };
+	struct thread_list *before = calloc(1, sizeof(*before));
+	double cpu = -1, client_cpu;
 	uint64_t start;
 
-	start_io(client);
-	run_until(client, now_ns() + (uint64_t)(opt->warmup * 1e9));
-	r->have_target = opt->target_pid && !process_stats(opt->target_pid, &before);
+	if (!client->counted) {
+		start_load(client);
+		run_for(client, opt->warmup);
+	}
+	if (opt->target_pid && before) {
+		process_threads(opt->target_pid, before);
+		cpu = process_cpu(opt->target_pid);
+	}
+	client_cpu = process_cpu(getpid());
 	start = now_ns();
 	client->measuring = true;
-	run_until(client, start + (uint64_t)(opt->seconds * 1e9));
+	if (client->counted)
+		start_load(client);
+	run_load(client);
 	client->measuring = false;
-	r->elapsed = (double)(now_ns() - start) / 1e9;
-	if (r->have_target)
-		r->have_target = !process_stats(opt->target_pid, &r->target);
-	r->target_cpu = r->target.cpu_seconds - before.cpu_seconds;
-	drain(client);
+	m->elapsed = (double)(now_ns() - start) / 1e9;
+	m->client_cpu = process_cpu(getpid()) - client_cpu;
+	if (cpu >= 0) {
+		m->target_cpu = process_cpu(opt->target_pid) - cpu;
+		process_threads(opt->target_pid, &m->target_threads);
+		process_threads_since(&m->target_threads, before);
+		m->have_target =
+			m->target_cpu >= 0 && !process_memory(opt->target_pid, &m->target_memory);
+	}
+	free(before);
 }
 
-int client_run(const struct options *opt, struct results *results)
+static double cpu_share(struct client *client, double seconds)
 {
-	struct client client = { .opt = opt, .results = results, .epoll = -1 };
-	int ret = prepare(&client);
+	double cpu = process_cpu(client->opt->target_pid);
+	uint64_t start = now_ns();
 
-	if (ret)
+	run_for(client, seconds);
+	return (process_cpu(client->opt->target_pid) - cpu) * 1e9 / (double)(now_ns() - start);
+}
+
+/* The sessions stay, nobody issues anything: how soon does the target rest? */
+static void measure_after(struct client *client, struct measurement *m)
+{
+	m->after_first = cpu_share(client, 1);
+	m->after_rest = cpu_share(client, client->opt->after);
+	m->have_after = m->have_target;
+}
+
+static int open_all(struct client *client, struct measurement *m)
+{
+	uint64_t start = now_ns();
+	int ret = sessions_init(client);
+
+	if (!ret)
+		ret = sessions_open(client);
+	m->opening = (double)(now_ns() - start) / 1e9;
+	for (unsigned i = 0; i < client->opt->job_count && !ret; i++) {
+		if (client->jobs[i].opt->kind == JOB_IO)
+			ret = job_prepare(client->jobs + i);
+	}
+	return ret;
+}
+
+int client_run(const struct options *opt, struct measurement *m)
+{
+	struct client client = { .epoll = -1 };
+	struct process_memory own = { 0 };
+	int ret = client_init(&client, opt, m);
+
+	if (!ret)
+		ret = open_all(&client, m);
+	if (ret == -ENOMEM)
 		fprintf(stderr, "riser-bench: %s\n", strerror(-ret));
-	if (!ret)
-		ret = open_connections(&client);
-	if (!ret)
-		ret = read_capacity(&client);
-	if (!ret && opt->verify) {
-		client.written = calloc(client.units / 64 + 1, sizeof(*client.written));
-		ret = client.written ? 0 : -ENOMEM;
-	}
 	if (!ret) {
-		measure(&client);
-		logout_all(&client);
+		measure(&client, m);
+		process_memory(getpid(), &own);
+		m->client_rss = own.rss_anon + own.rss_file + own.rss_shmem;
+		drain(&client);
+		if (opt->after > 0 && !client.broken)
+			measure_after(&client, m);
+		sessions_logout(&client);
 	}
-	release(&client);
+	client_free(&client);
 	return ret;
 }

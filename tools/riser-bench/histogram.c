@@ -4,11 +4,13 @@
  */
 #include "histogram.h"
 
-#include <string.h>
-
-void histogram_reset(struct histogram *h)
+void histogram_merge(struct histogram *h, const struct histogram *other)
 {
-	memset(h, 0, sizeof(*h));
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		h->count[i] += other->count[i];
+	h->samples += other->samples;
+	if (other->max > h->max)
+		h->max = other->max;
 }
 
 /* The largest value that falls into the bucket. */

@@ -20,7 +20,8 @@ struct histogram {
 	uint64_t count[HISTOGRAM_BUCKETS];
 };
 
-void histogram_reset(struct histogram *h);
+/* Adds the samples of the other one. */
+void histogram_merge(struct histogram *h, const struct histogram *other);
 /* The value that `percent` of the samples do not exceed, rounded up to its bucket; 0 if empty. */
 uint64_t histogram_percentile(const struct histogram *h, double percent);
 

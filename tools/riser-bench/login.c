@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Login of a normal session, RFC 7143 section 6: AuthMethod=None, then the keys that a usual
- * initiator offers. Blocking, one request and one response at a time.
+ * initiator offers. One request and one response at a time, many connections at once.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bench.h"
 
-enum { LOGIN_TIMEOUT = 10, KEYS_MAX = LOGIN_DATA_MAX };
+enum { KEYS_MAX = LOGIN_DATA_MAX, ROUNDS_MAX = 8 };
 
 struct login {
 	struct connection *c;
-	int fd;
+	int stage; /* that we are in */
+	unsigned rounds; /* requests in it */
 	uint16_t tsih;
-	uint32_t expstatsn;
-	char keys[KEYS_MAX + 1]; /* of the request, then of the response */
 	uint32_t len;
-	struct bhs_login_response response;
+	char keys[KEYS_MAX + 1]; /* of the request, then of the response */
 };
 
 static int fail(const struct login *l, const char *what)
@@ -59,40 +55,6 @@ static const char *find_key(const struct login *l, const char *key)
 	return NULL;
 }
 
-static int send_all(int fd, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-
-	while (len) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int receive_all(int fd, void *data, size_t len)
-{
-	uint8_t *p = data;
-
-	while (len) {
-		ssize_t n = recv(fd, p, len, 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -ECONNRESET;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* Format 10b: random. The process and the connection's number make it ours alone. */
 static struct isid own_isid(const struct connection *c)
 {
@@ -103,95 +65,36 @@ static struct isid own_isid(const struct connection *c)
 				(uint8_t)(n >> 8), (uint8_t)n } };
 }
 
-static int send_request(struct login *l, uint8_t flags)
+/* Asks to leave the stage that we are in. */
+static void send_request(struct login *l)
 {
-	struct bhs_login_request out = {
-		.opcode = OP_LOGIN_REQUEST | OPCODE_IMMEDIATE,
-		.flags = flags,
-		.dlength = be24_of(l->len),
-		.isid = own_isid(l->c),
-		.tsih = be16_of(l->tsih),
-		.itt = be32_of(1),
-		.cmdsn = be32_of(l->c->cmdsn),
-		.expstatsn = be32_of(l->expstatsn),
-	};
-	uint32_t padded = pdu_padded(l->len);
-	int ret;
+	struct connection *c = l->c;
+	int next = l->stage == STAGE_SECURITY ? STAGE_OPERATIONAL : STAGE_FULL_FEATURE;
+	struct bhs_login_request *out = &stream_header(&c->stream)->login_request;
 
-	memset(l->keys + l->len, 0, padded - l->len);
-	ret = send_all(l->fd, &out, sizeof(out));
-	return ret ? ret : send_all(l->fd, l->keys, padded);
+	out->opcode = OP_LOGIN_REQUEST | OPCODE_IMMEDIATE;
+	out->flags = (uint8_t)(LOGIN_TRANSIT | l->stage << 2 | next);
+	out->isid = own_isid(c);
+	out->tsih = be16_of(l->tsih);
+	out->itt = be32_of(1);
+	out->cmdsn = be32_of(c->cmdsn);
+	out->expstatsn = be32_of(c->expstatsn);
+	l->rounds++;
+	stream_put(&c->stream, l->keys, l->len);
 }
 
-static int receive_response(struct login *l)
+static void offer_security_keys(struct login *l)
 {
-	struct bhs_login_response *in = &l->response;
-	uint16_t status;
-	int ret;
-
-	ret = receive_all(l->fd, in, sizeof(*in));
-	if (ret)
-		return fail(l, strerror(-ret));
-	l->len = be24_get(in->dlength);
-	if (in->opcode != OP_LOGIN_RESPONSE || in->total_ahs_len || l->len > KEYS_MAX - 4)
-		return fail(l, "not a Login Response");
-	ret = receive_all(l->fd, l->keys, pdu_padded(l->len));
-	if (ret)
-		return fail(l, strerror(-ret));
-	l->keys[l->len] = '\0';
-	status = be16_get(in->status);
-	if (status != LOGIN_SUCCESS) {
-		char text[32];
-
-		snprintf(text, sizeof(text), "status 0x%04x", status);
-		return fail(l, text);
-	}
-	l->expstatsn = be32_get(in->statsn) + 1;
-	l->tsih = be16_get(in->tsih);
-	return 0;
-}
-
-/* One request and its response; empty requests follow until the target agrees to leave the stage. */
-static int leave_stage(struct login *l, int csg, int nsg)
-{
-	uint8_t flags = (uint8_t)(LOGIN_TRANSIT | csg << 2 | nsg);
-
-	for (int round = 0; round < 8; round++) {
-		int ret = send_request(l, flags);
-
-		if (ret)
-			return fail(l, strerror(-ret));
-		ret = receive_response(l);
-		if (ret)
-			return ret;
-		if (l->response.flags & LOGIN_CONTINUE)
-			return fail(l, "a response in several parts");
-		if (l->response.flags & LOGIN_TRANSIT)
-			return 0;
-		l->len = 0;
-	}
-	return fail(l, "the target does not end the stage");
-}
-
-static int security_stage(struct login *l)
-{
-	const char *method;
-	int ret;
-
+	l->len = 0;
 	add_key(l, "InitiatorName", "iqn.2026-11.localhost:riser-bench");
-	add_key(l, "TargetName", l->c->client->opt->target);
+	add_key(l, "TargetName", l->c->job->opt->target);
 	add_key(l, "SessionType", "Normal");
 	add_key(l, "AuthMethod", "None");
-	ret = leave_stage(l, STAGE_SECURITY, STAGE_OPERATIONAL);
-	if (ret)
-		return ret;
-	method = find_key(l, "AuthMethod");
-	return method && strcmp(method, "None") ? fail(l, "the target wants authentication") : 0;
 }
 
 static void offer_operational_keys(struct login *l)
 {
-	const struct options *opt = l->c->client->opt;
+	const struct job_options *opt = l->c->job->opt;
 
 	l->len = 0;
 	add_key(l, "HeaderDigest", opt->header_digest ? "CRC32C" : "None");
@@ -233,16 +136,26 @@ static bool digest_key(const struct login *l, const char *key)
 	return value && !strcmp(value, "CRC32C");
 }
 
-static int operational_stage(struct login *l)
+static int security_done(struct login *l)
 {
-	const struct options *opt = l->c->client->opt;
-	struct parameters *p = &l->c->param;
-	int ret;
+	const char *method = find_key(l, "AuthMethod");
 
+	if (method && strcmp(method, "None"))
+		return fail(l, "the target wants authentication");
+	l->stage = STAGE_OPERATIONAL;
+	l->rounds = 0;
 	offer_operational_keys(l);
-	ret = leave_stage(l, STAGE_OPERATIONAL, STAGE_FULL_FEATURE);
-	if (ret)
-		return ret;
+	send_request(l);
+	return 0;
+}
+
+/* The connection is in full feature phase. Frees l. */
+static int operational_done(struct login *l)
+{
+	struct connection *c = l->c;
+	const struct job_options *opt = c->job->opt;
+	struct parameters *p = &c->param;
+
 	/* RFC 7143 section 13.12: 8192 unless the target declares another limit. */
 	p->max_send = number_key(l, "MaxRecvDataSegmentLength", LOGIN_DATA_MAX, 0xffffff);
 	p->first_burst = number_key(l, "FirstBurstLength", 65536, 262144);
@@ -253,48 +166,78 @@ static int operational_stage(struct login *l)
 	p->data_digest = digest_key(l, "DataDigest");
 	if (p->header_digest != opt->header_digest || p->data_digest != opt->data_digest)
 		return fail(l, "the target does not agree to --digests");
+	c->stream.header_digest = p->header_digest;
+	c->stream.data_digest = p->data_digest;
+	c->stream.ops = &task_stream_ops;
+	login_free(c);
+	return session_logged_in(c);
+}
+
+static void login_payload(struct stream *s, uint32_t offset, const uint8_t *data, uint32_t len)
+{
+	struct login *l = ((struct connection *)s)->login;
+
+	if (offset + len <= KEYS_MAX && !stream_unsent(s))
+		memcpy(l->keys + offset, data, len);
+	/* else login_pdu() refuses it */
+}
+
+static int login_pdu(struct stream *s)
+{
+	struct connection *c = (struct connection *)s;
+	struct login *l = c->login;
+	const struct bhs_login_response *in = &s->pdu.login_response;
+	uint16_t status = be16_get(in->status);
+	char text[32];
+
+	l->len = be24_get(in->dlength);
+	if (in->opcode != OP_LOGIN_RESPONSE || l->len > KEYS_MAX - 4 || stream_unsent(s))
+		return fail(l, "not a Login Response");
+	l->keys[l->len] = '\0';
+	if (status != LOGIN_SUCCESS) {
+		snprintf(text, sizeof(text), "status 0x%04x", status);
+		return fail(l, text);
+	}
+	c->expstatsn = be32_get(in->statsn) + 1;
+	c->maxcmdsn = be32_get(in->maxcmdsn);
+	l->tsih = be16_get(in->tsih);
+	if (in->flags & LOGIN_CONTINUE)
+		return fail(l, "a response in several parts");
+	if (in->flags & LOGIN_TRANSIT)
+		return l->stage == STAGE_SECURITY ? security_done(l) : operational_done(l);
+	if (l->rounds == ROUNDS_MAX)
+		return fail(l, "the target does not end the stage");
+	l->len = 0;
+	send_request(l);
 	return 0;
 }
 
-static int open_socket(const struct addrinfo *address)
+static const struct stream_ops login_stream_ops = {
+	.payload = login_payload,
+	.pdu = login_pdu,
+};
+
+int login_start(struct connection *c)
 {
-	struct timeval timeout = { .tv_sec = LOGIN_TIMEOUT };
-	int one = 1;
-	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct login *l = malloc(sizeof(*l));
 
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) ||
-	    connect(fd, address->ai_addr, address->ai_addrlen)) {
-		int err = errno;
-
-		close(fd);
-		return -err;
-	}
-	return fd;
-}
-
-int login(struct connection *c, const struct addrinfo *address, const struct stream_ops *ops)
-{
-	struct login l = { .c = c };
-	int ret;
-
+	if (!l)
+		return -ENOMEM;
+	l->c = c;
+	l->stage = STAGE_SECURITY;
+	l->rounds = 0;
+	l->tsih = 0;
+	c->login = l;
 	c->cmdsn = 1;
-	l.fd = open_socket(address);
-	if (l.fd < 0)
-		return fail(&l, strerror(-l.fd));
-	ret = security_stage(&l);
-	if (!ret)
-		ret = operational_stage(&l);
-	if (ret) {
-		close(l.fd);
-		return ret;
-	}
-	stream_init(&c->stream, l.fd, ops);
-	c->stream.header_digest = c->param.header_digest;
-	c->stream.data_digest = c->param.data_digest;
-	c->expstatsn = l.expstatsn;
-	c->maxcmdsn = be32_get(l.response.maxcmdsn);
+	c->expstatsn = 0;
+	c->stream.ops = &login_stream_ops;
+	offer_security_keys(l);
+	send_request(l);
 	return 0;
+}
+
+void login_free(struct connection *c)
+{
+	free(c->login);
+	c->login = NULL;
 }

@@ -22,16 +22,19 @@ static int pin(int cpu)
 
 int main(int argc, char **argv)
 {
-	static struct results results;
-	struct options opt;
+	static struct measurement m;
+	static struct options opt;
+	uint64_t errors = 0;
 
 	options_parse(&opt, argc, argv);
 	if (opt.cpu >= 0 && pin(opt.cpu))
 		return 1;
 	if (opt.bare)
 		return bare_run(&opt);
-	if (client_run(&opt, &results))
+	if (client_run(&opt, &m))
 		return 1;
-	report(&opt, &results);
-	return results.errors ? 1 : 0;
+	report(&opt, &m);
+	for (unsigned i = 0; i < opt.job_count; i++)
+		errors += m.results[i].errors;
+	return errors ? 1 : 0;
 }

@@ -1,70 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What a run found, for people or as JSON; and what /proc tells about the target's process.
+ * What a run found, for people or as JSON.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "bench.h"
-
-static int read_proc(pid_t pid, const char *file, char *text, size_t size)
-{
-	char path[64];
-	FILE *f;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	n = fread(text, 1, size - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	return n ? 0 : -ESRCH;
-}
-
-static uint64_t status_bytes(const char *status, const char *key)
-{
-	const char *line = strstr(status, key);
-
-	return line ? strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
-}
-
-/* Time of all threads, ended ones included. */
-int process_stats(pid_t pid, struct process_stats *stats)
-{
-	char text[8192];
-	uint64_t user, system;
-	const char *p;
-	int ret = read_proc(pid, "stat", text, sizeof(text));
-
-	if (ret)
-		return ret;
-	/* The second field is a name in brackets that may hold anything: count from its end. */
-	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64,
-			 &user, &system) != 2)
-		return -EINVAL;
-	stats->cpu_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-	ret = read_proc(pid, "status", text, sizeof(text));
-	if (ret)
-		return ret;
-	stats->rss_anon = status_bytes(text, "RssAnon:");
-	stats->rss_file = status_bytes(text, "RssFile:");
-	stats->rss_shmem = status_bytes(text, "RssShmem:");
-	return 0;
-}
-
-struct figures {
-	double iops;
-	double mb_per_s; /* 10^6 bytes */
-	uint64_t ios;
-	double us[5]; /* latency, as named below */
-	double target_us_per_io;
-};
 
 static const struct percentile {
 	const char *name;
@@ -73,70 +14,173 @@ static const struct percentile {
 	{ "p50", 50 }, { "p90", 90 }, { "p99", 99 }, { "p99.9", 99.9 }, { "max", 100 },
 };
 
-static void compute(const struct results *r, struct figures *f)
-{
-	uint64_t bytes = r->bytes[IO_READ] + r->bytes[IO_WRITE];
+enum { PERCENTILES = sizeof(percentiles) / sizeof(*percentiles) };
 
-	f->ios = r->ios[IO_READ] + r->ios[IO_WRITE];
-	f->iops = r->elapsed > 0 ? (double)f->ios / r->elapsed : 0;
-	f->mb_per_s = r->elapsed > 0 ? (double)bytes / r->elapsed / 1e6 : 0;
-	for (int i = 0; i < 5; i++)
-		f->us[i] = (double)histogram_percentile(&r->latency, percentiles[i].percent) / 1e3;
-	f->target_us_per_io = f->ios ? r->target_cpu * 1e6 / (double)f->ios : 0;
+static double per(double what, double of)
+{
+	return of > 0 ? what / of : 0;
 }
 
-static void print_json(const struct options *opt, const struct results *r, const struct figures *f)
+static uint64_t ios(const struct results *r)
 {
-	printf("{\"rw\": \"%s\", \"bs\": %u, \"qd\": %u, \"connections\": %u, \"seconds\": %.3f, ",
-	       opt->idle ? "idle" : opt->rw, opt->bs, opt->qd, opt->connections, r->elapsed);
-	printf("\"reads\": %" PRIu64 ", \"writes\": %" PRIu64 ", \"iops\": %.1f, "
-	       "\"mb_per_s\": %.2f, \"latency_us\": {",
-	       r->ios[IO_READ], r->ios[IO_WRITE], f->iops, f->mb_per_s);
-	for (int i = 0; i < 5; i++)
-		printf("%s\"%s\": %.3f", i ? ", " : "", percentiles[i].name, f->us[i]);
-	printf("}, \"verified_blocks\": %" PRIu64 ", \"errors\": %" PRIu64, r->verified, r->errors);
-	if (r->have_target) {
-		printf(", \"target\": {\"cpu_percent\": %.3f, \"cpu_us_per_io\": %.4f, ",
-		       r->target_cpu * 100 / r->elapsed, f->target_us_per_io);
-		printf("\"rss_anon\": %" PRIu64 ", \"rss_file\": %" PRIu64
-		       ", \"rss_shmem\": %" PRIu64 "}",
-		       r->target.rss_anon, r->target.rss_file, r->target.rss_shmem);
+	return r->ios[IO_READ] + r->ios[IO_WRITE];
+}
+
+static double bytes(const struct results *r)
+{
+	return (double)(r->bytes[IO_READ] + r->bytes[IO_WRITE]);
+}
+
+static double percentile_us(const struct results *r, int i)
+{
+	return (double)histogram_percentile(&r->latency, percentiles[i].percent) / 1e3;
+}
+
+static void add(struct results *sum, const struct results *r)
+{
+	for (int i = 0; i < IO_DIRECTIONS; i++) {
+		sum->ios[i] += r->ios[i];
+		sum->bytes[i] += r->bytes[i];
 	}
-	puts("}");
+	sum->logins += r->logins;
+	sum->verified += r->verified;
+	sum->errors += r->errors;
+	histogram_merge(&sum->latency, &r->latency);
 }
 
-static void print_text(const struct options *opt, const struct results *r, const struct figures *f)
+/* JSON */
+
+static void json_job(const struct job_options *job)
 {
-	if (opt->idle) {
-		printf("%u idle sessions for %.1f s\n", opt->connections, r->elapsed);
-	} else {
-		printf("%s %u bytes, %u x QD %u, %.1f s: %.0f IOPS, %.1f MB/s\n", opt->rw, opt->bs,
-		       opt->connections, opt->qd, r->elapsed, f->iops, f->mb_per_s);
+	printf("\"rw\": \"%s\", \"bs\": %u, \"qd\": %u, ", job->rw, job->bs, job->qd);
+}
+
+static void json_results(const struct results *r, unsigned connections, double seconds)
+{
+	printf("\"connections\": %u, \"seconds\": %.3f, \"reads\": %" PRIu64
+	       ", \"writes\": %" PRIu64 ", \"iops\": %.1f, \"mb_per_s\": %.2f, ",
+	       connections, seconds, r->ios[IO_READ], r->ios[IO_WRITE],
+	       per((double)ios(r), seconds), per(bytes(r) / 1e6, seconds));
+	printf("\"logins\": %" PRIu64 ", \"logins_per_s\": %.1f, \"latency_us\": {", r->logins,
+	       per((double)r->logins, seconds));
+	for (int i = 0; i < PERCENTILES; i++)
+		printf("%s\"%s\": %.3f", i ? ", " : "", percentiles[i].name, percentile_us(r, i));
+	printf("}, \"verified_blocks\": %" PRIu64 ", \"errors\": %" PRIu64, r->verified, r->errors);
+}
+
+static void json_target(const struct measurement *m, const struct results *r)
+{
+	const struct process_memory *memory = &m->target_memory;
+	double us = m->target_cpu * 1e6;
+
+	printf(", \"target\": {\"cpu_percent\": %.3f, \"cpu_us_per_io\": %.4f, "
+	       "\"cpu_s_per_gb\": %.5f, \"cpu_us_per_login\": %.3f, \"logins_per_cpu_s\": %.1f, ",
+	       per(m->target_cpu * 100, m->elapsed), per(us, (double)ios(r)),
+	       per(m->target_cpu, bytes(r) / 1e9), per(us, (double)r->logins),
+	       per((double)r->logins, m->target_cpu));
+	printf("\"rss_anon\": %" PRIu64 ", \"rss_file\": %" PRIu64 ", \"rss_shmem\": %" PRIu64
+	       ", \"threads\": [",
+	       memory->rss_anon, memory->rss_file, memory->rss_shmem);
+	for (unsigned i = 0; i < m->target_threads.count; i++) {
+		const struct thread_cpu *t = m->target_threads.thread + i;
+
+		printf("%s{\"tid\": %d, \"name\": \"%s\", \"cpu_percent\": %.3f}", i ? ", " : "",
+		       (int)t->tid, t->name, per(t->seconds * 100, m->elapsed));
+	}
+	printf("]}");
+}
+
+static void json(const struct options *opt, const struct measurement *m, const struct results *sum,
+		 unsigned connections)
+{
+	putchar('{');
+	if (opt->several)
+		printf("\"rw\": \"jobs\", ");
+	else
+		json_job(opt->jobs);
+	json_results(sum, connections, m->elapsed);
+	printf(", \"opening_seconds\": %.3f, \"client\": {\"cpu_percent\": %.3f, "
+	       "\"cpu_us_per_io\": %.4f, \"rss\": %" PRIu64 "}",
+	       m->opening, per(m->client_cpu * 100, m->elapsed),
+	       per(m->client_cpu * 1e6, (double)ios(sum)), m->client_rss);
+	if (m->have_target)
+		json_target(m, sum);
+	if (m->have_after)
+		printf(", \"after\": {\"first_second_cpu_percent\": %.3f, \"cpu_percent\": %.3f, "
+		       "\"seconds\": %.3f}",
+		       m->after_first * 100, m->after_rest * 100, opt->after);
+	for (unsigned i = 0; i < opt->job_count && opt->several; i++) {
+		printf("%s{", i ? ", " : ", \"jobs\": [");
+		json_job(opt->jobs + i);
+		json_results(m->results + i, opt->jobs[i].connections, m->elapsed);
+		putchar('}');
+	}
+	puts(opt->several ? "]}" : "}");
+}
+
+/* Text */
+
+static void text_job(const struct job_options *job, const struct results *r, double seconds)
+{
+	if (job->kind == JOB_IDLE)
+		printf("%u idle sessions for %.1f s\n", job->connections, seconds);
+	else if (job->kind == JOB_LOGIN)
+		printf("%u at a time for %.1f s: %.0f logins per second\n", job->connections,
+		       seconds, per((double)r->logins, seconds));
+	else
+		printf("%s %u bytes, %u x QD %u, %.1f s: %.0f IOPS, %.1f MB/s\n", job->rw, job->bs,
+		       job->connections, job->qd, seconds, per((double)ios(r), seconds),
+		       per(bytes(r) / 1e6, seconds));
+	if (job->kind != JOB_IDLE) {
 		printf("latency in us:");
-		for (int i = 0; i < 5; i++)
-			printf("  %s %.1f", percentiles[i].name, f->us[i]);
+		for (int i = 0; i < PERCENTILES; i++)
+			printf("  %s %.1f", percentiles[i].name, percentile_us(r, i));
 		putchar('\n');
 	}
-	if (opt->verify)
+	if (job->verify)
 		printf("blocks verified: %" PRIu64 "\n", r->verified);
-	if (r->have_target) {
-		printf("target: %.1f %% of a CPU", r->target_cpu * 100 / r->elapsed);
-		if (!opt->idle)
-			printf(", %.3f us of CPU per I/O", f->target_us_per_io);
-		printf(", %.1f MiB anonymous, %.1f MiB shared memory resident\n",
-		       (double)r->target.rss_anon / 1048576, (double)r->target.rss_shmem / 1048576);
-	}
 	if (r->errors)
 		printf("errors: %" PRIu64 "\n", r->errors);
 }
 
-void report(const struct options *opt, const struct results *results)
+static void text_target(const struct measurement *m, const struct results *r)
 {
-	struct figures f;
+	printf("target: %.1f %% of a CPU", per(m->target_cpu * 100, m->elapsed));
+	if (ios(r))
+		printf(", %.3f us per I/O, %.4f s per GB", per(m->target_cpu * 1e6, (double)ios(r)),
+		       per(m->target_cpu, bytes(r) / 1e9));
+	if (r->logins)
+		printf(", %.0f logins per second of it", per((double)r->logins, m->target_cpu));
+	printf("; resident: %.1f MiB anonymous, %.1f MiB shared memory\n",
+	       (double)m->target_memory.rss_anon / 1048576,
+	       (double)m->target_memory.rss_shmem / 1048576);
+	for (unsigned i = 0; i < m->target_threads.count && m->target_threads.count > 1; i++)
+		printf("  thread %s: %.1f %%\n", m->target_threads.thread[i].name,
+		       per(m->target_threads.thread[i].seconds * 100, m->elapsed));
+}
 
-	compute(results, &f);
+static void text(const struct options *opt, const struct measurement *m, const struct results *sum)
+{
+	for (unsigned i = 0; i < opt->job_count; i++)
+		text_job(opt->jobs + i, m->results + i, m->elapsed);
+	if (m->have_target)
+		text_target(m, sum);
+	if (m->have_after)
+		printf("afterwards: %.2f %% in the first second, then %.2f %% for %.1f s\n",
+		       m->after_first * 100, m->after_rest * 100, opt->after);
+}
+
+void report(const struct options *opt, const struct measurement *m)
+{
+	static struct results sum;
+	unsigned connections = 0;
+
+	for (unsigned i = 0; i < opt->job_count; i++) {
+		add(&sum, m->results + i);
+		connections += opt->jobs[i].connections;
+	}
 	if (opt->json)
-		print_json(opt, results, &f);
+		json(opt, m, &sum, connections);
 	else
-		print_text(opt, results, &f);
+		text(opt, m, &sum);
 }

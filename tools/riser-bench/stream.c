@@ -6,8 +6,15 @@
 
 #include <errno.h>
 #include <isa-l.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+	PLACE_MIN = 8192, /* less is copied: a receive call for it would cost more */
+	FLUSH_BYTES = 1 << 20, /* then the other connections have their turn */
+};
 
 static const uint8_t padding[4];
 
@@ -33,24 +40,57 @@ static bool digest_matches(const uint8_t *digest, uint32_t crc)
 	return memcmp(digest, want, sizeof(want)) == 0;
 }
 
-void stream_init(struct stream *s, int fd, const struct stream_ops *ops)
+void stream_init(struct stream *s, int fd, const struct stream_ops *ops, struct stream_pool *pool)
 {
 	s->ops = ops;
+	s->pool = pool;
+	s->out = NULL;
 	s->fd = fd;
 	s->header_digest = false;
 	s->data_digest = false;
 	s->payload_len = s->payload_got = 0;
 	s->trailer_len = s->trailer_got = 0;
 	s->partial_len = 0;
-	s->iov_head = s->iov_count = 0;
-	s->arena_used = 0;
+}
+
+static struct outgoing *out_get(struct stream_pool *pool)
+{
+	struct outgoing *o = pool->free;
+
+	if (o) {
+		pool->free = o->next;
+	} else if (!(o = malloc(sizeof(*o)))) {
+		fputs("riser-bench: no memory\n", stderr);
+		exit(1);
+	}
+	o->iov_head = o->iov_count = o->arena_used = 0;
+	return o;
+}
+
+static void out_put(struct stream *s)
+{
+	s->out->next = s->pool->free;
+	s->pool->free = s->out;
+	s->out = NULL;
 }
 
 void stream_close(struct stream *s)
 {
+	if (s->out)
+		out_put(s);
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
+}
+
+void stream_pool_free(struct stream_pool *pool)
+{
+	while (pool->free) {
+		struct outgoing *o = pool->free;
+
+		pool->free = o->next;
+		free(o);
+	}
 }
 
 /* Receiving */
@@ -135,12 +175,52 @@ static int parse(struct stream *s, const uint8_t *p, const uint8_t *end)
 	return ret;
 }
 
+/* The rest of a long data segment goes straight to its place, what follows it to buf. */
+static ssize_t receive_in_place(struct stream *s, uint8_t *to, uint8_t *buf)
+{
+	uint32_t left = s->payload_len - s->payload_got;
+	struct iovec iov[] = { { .iov_base = to, .iov_len = left },
+			       { .iov_base = buf, .iov_len = STREAM_RX_SIZE } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n = recvmsg(s->fd, &msg, MSG_DONTWAIT);
+	uint32_t placed = n < left ? (uint32_t)n : left;
+	int ret = 0;
+
+	if (n <= 0)
+		return n;
+	if (s->data_digest)
+		s->crc = crc32c_add(s->crc, to, placed);
+	s->payload_got += placed;
+	if (s->payload_got == s->payload_len && !s->trailer_len)
+		ret = pdu_done(s);
+	if (ret >= 0 && n > placed)
+		ret = parse(s, buf, buf + n - placed);
+	if (ret >= 0)
+		return n;
+	errno = -ret;
+	return -1;
+}
+
+static uint8_t *place_of_rest(struct stream *s)
+{
+	uint32_t left = s->payload_len - s->payload_got;
+
+	return s->ops->place && left >= PLACE_MIN ? s->ops->place(s, s->payload_got, left) : NULL;
+}
+
 int stream_receive(struct stream *s, uint8_t *buf)
 {
 	unsigned kept = s->partial_len;
+	uint8_t *to = place_of_rest(s);
 	ssize_t n;
 	int ret;
 
+	if (to) {
+		n = receive_in_place(s, to, buf);
+		if (n > 0)
+			return (int)n;
+		return !n ? -ECONNRESET : errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	}
 	n = recv(s->fd, buf + kept, STREAM_RX_SIZE - kept, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -157,61 +237,65 @@ int stream_receive(struct stream *s, uint8_t *buf)
 /* Sending */
 
 /* Neighbours merge: a row of READ commands is one iovec. */
-static void add_iov(struct stream *s, const void *data, size_t len)
+static void add_iov(struct outgoing *o, const void *data, size_t len)
 {
-	struct iovec *last = s->iov + s->iov_count;
-	uint8_t *base = (uint8_t *)(uintptr_t)data;
+	struct iovec *last = o->iov + o->iov_count;
+	void *base = (void *)(uintptr_t)data;
 
-	if (s->iov_count > s->iov_head && (uint8_t *)last[-1].iov_base + last[-1].iov_len == base) {
+	if (o->iov_count > o->iov_head && (uint8_t *)last[-1].iov_base + last[-1].iov_len == base) {
 		last[-1].iov_len += len;
 		return;
 	}
 	*last = (struct iovec){ .iov_base = base, .iov_len = len };
-	s->iov_count++;
+	o->iov_count++;
 }
 
-static void add_digest(struct stream *s, uint32_t crc)
+static void add_digest(struct outgoing *o, uint32_t crc)
 {
-	uint8_t *to = s->arena + s->arena_used;
+	uint8_t *to = o->arena + o->arena_used;
 
 	digest_store(to, crc);
-	s->arena_used += DIGEST_LEN;
-	add_iov(s, to, DIGEST_LEN);
+	o->arena_used += DIGEST_LEN;
+	add_iov(o, to, DIGEST_LEN);
 }
 
 union pdu_header *stream_header(struct stream *s)
 {
-	union pdu_header *header = (void *)(s->arena + s->arena_used);
+	union pdu_header *header;
 
+	if (!s->out)
+		s->out = out_get(s->pool);
+	header = (void *)(s->out->arena + s->out->arena_used);
 	memset(header, 0, BHS_LEN);
 	return header;
 }
 
 void stream_put(struct stream *s, const void *data, uint32_t len)
 {
-	union pdu_header *header = (void *)(s->arena + s->arena_used);
+	struct outgoing *o = s->out;
+	union pdu_header *header = (void *)(o->arena + o->arena_used);
 	uint32_t pad = pdu_padded(len) - len;
 	uint32_t crc;
 
 	header->bhs.dlength = be24_of(len);
-	s->arena_used += BHS_LEN;
-	add_iov(s, header, BHS_LEN);
+	o->arena_used += BHS_LEN;
+	add_iov(o, header, BHS_LEN);
 	if (s->header_digest)
-		add_digest(s, crc32c_add(~0u, header, BHS_LEN));
+		add_digest(o, crc32c_add(~0u, header, BHS_LEN));
 	if (!len)
 		return;
-	add_iov(s, data, len);
+	add_iov(o, data, len);
 	if (pad)
-		add_iov(s, padding, pad);
+		add_iov(o, padding, pad);
 	if (s->data_digest) {
 		crc = crc32c_add(~0u, data, len);
-		add_digest(s, crc32c_add(crc, padding, pad));
+		add_digest(o, crc32c_add(crc, padding, pad));
 	}
 }
 
-static void drop_sent(struct stream *s, size_t sent)
+static void drop_sent(struct outgoing *o, size_t sent)
 {
-	struct iovec *iov = s->iov + s->iov_head;
+	struct iovec *iov = o->iov + o->iov_head;
 
 	while (sent && sent >= iov->iov_len) {
 		sent -= iov->iov_len;
@@ -221,25 +305,37 @@ static void drop_sent(struct stream *s, size_t sent)
 		iov->iov_base = (uint8_t *)iov->iov_base + sent;
 		iov->iov_len -= sent;
 	}
-	s->iov_head = (unsigned)(iov - s->iov);
-	if (s->iov_head == s->iov_count)
-		s->iov_head = s->iov_count = s->arena_used = 0;
+	o->iov_head = (unsigned)(iov - o->iov);
+}
+
+static ssize_t send_some(struct stream *s)
+{
+	struct outgoing *o = s->out;
+	struct msghdr msg = {
+		.msg_iov = o->iov + o->iov_head,
+		.msg_iovlen = o->iov_count - o->iov_head,
+	};
+	ssize_t n = sendmsg(s->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	drop_sent(o, (size_t)n);
+	if (o->iov_head == o->iov_count)
+		out_put(s);
+	return n;
 }
 
 int stream_flush(struct stream *s)
 {
-	while (s->iov_count) {
-		struct msghdr msg = {
-			.msg_iov = s->iov + s->iov_head,
-			.msg_iovlen = s->iov_count - s->iov_head,
-		};
-		ssize_t n = sendmsg(s->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	size_t sent = 0;
+	ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		drop_sent(s, (size_t)n);
+	/* The peer takes data while we send: what did not fit at first may fit now. */
+	while (s->out && sent < FLUSH_BYTES) {
+		n = send_some(s);
+		if (n <= 0)
+			return (int)n;
+		sent += (size_t)n;
 	}
-	return 1;
+	return !s->out;
 }

@@ -4,7 +4,6 @@
  * parameters and the target's R2Ts ask, and judging what comes back.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,47 +13,42 @@ enum {
 	ITT_INDEX_BITS = 11, /* QD_MAX + 1 fits */
 	ITT_INDEX_MASK = (1 << ITT_INDEX_BITS) - 1,
 	ITT_GENERATION_MASK = 0xfffff,
-	ERRORS_SHOWN = 5,
 	READ_16 = 0x88,
 	WRITE_16 = 0x8a,
 	STATUS_GOOD = 0x00,
 	STATUS_CHECK_CONDITION = 0x02,
 };
 
-void client_error(struct client *client, const char *fmt, ...)
-{
-	va_list args;
-
-	if (client->results->errors++ >= ERRORS_SHOWN)
-		return;
-	fputs("riser-bench: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-}
-
 int tasks_init(struct connection *c)
 {
-	const struct options *opt = c->client->opt;
-	bool stamped = opt->verify && opt->mix < 100;
+	const struct job_options *opt = c->job->opt;
+	bool stamped = opt->kind == JOB_IO && opt->verify && opt->mix < 100;
 
-	c->tasks = calloc(opt->qd + 1, sizeof(*c->tasks));
-	c->free_tasks = calloc(opt->qd, sizeof(struct task *));
-	c->bursts = calloc(2 * (size_t)opt->qd, sizeof(*c->bursts));
+	c->tasks = calloc(c->qd + 1, sizeof(*c->tasks));
+	c->free_tasks = calloc(c->qd, sizeof(struct task *));
+	c->bursts = calloc(2 * (size_t)c->qd, sizeof(*c->bursts));
 	if (!c->tasks || !c->free_tasks || !c->bursts)
 		return -ENOMEM;
-	for (unsigned i = 0; i < opt->qd; i++) {
-		c->free_tasks[c->free_count++] = &c->tasks[i];
+	for (unsigned i = 0; i < c->qd; i++) {
 		if (stamped && !(c->tasks[i].buffer = malloc(opt->bs)))
 			return -ENOMEM;
 	}
+	tasks_reset(c);
 	return 0;
+}
+
+void tasks_reset(struct connection *c)
+{
+	c->free_count = c->burst_count = 0;
+	for (unsigned i = 0; i < c->qd; i++) {
+		c->tasks[i].kind = TASK_FREE;
+		c->free_tasks[c->free_count++] = &c->tasks[i];
+	}
 }
 
 void tasks_free(struct connection *c)
 {
-	for (unsigned i = 0; c->tasks && i < c->client->opt->qd; i++)
+	for (unsigned i = 0; c->tasks && i < c->qd; i++)
 		free(c->tasks[i].buffer);
 	free(c->tasks);
 	free(c->free_tasks);
@@ -66,7 +60,7 @@ static struct task *task_find(struct connection *c, uint32_t itt)
 	uint32_t i = itt & ITT_INDEX_MASK;
 	struct task *t = c->tasks + i;
 
-	if (i > c->client->opt->qd || t->kind == TASK_FREE || t->itt != itt)
+	if (i > c->qd || t->kind == TASK_FREE || t->itt != itt)
 		return NULL;
 	return t;
 }
@@ -76,7 +70,7 @@ static struct task *task_find(struct connection *c, uint32_t itt)
 static bool burst_add(struct connection *c, struct task *t, uint32_t ttt, uint32_t offset,
 		      uint32_t len)
 {
-	unsigned size = 2 * c->client->opt->qd;
+	unsigned size = 2 * c->qd;
 
 	if (c->burst_count == size)
 		return false;
@@ -93,7 +87,7 @@ static bool burst_add(struct connection *c, struct task *t, uint32_t ttt, uint32
 /* Any data will do when nothing is verified. */
 static const uint8_t *write_data(const struct connection *c, const uint8_t *buffer, uint32_t offset)
 {
-	return buffer ? buffer + offset : c->client->payload;
+	return buffer ? buffer + offset : c->job->payload;
 }
 
 static void send_data_out(struct connection *c, struct burst *b)
@@ -106,7 +100,7 @@ static void send_data_out(struct connection *c, struct burst *b)
 	out->opcode = OP_DATA_OUT;
 	out->flags = b->offset + len == b->end ? PDU_FINAL : 0;
 	if (b->ttt != TAG_NONE)
-		memcpy(out->lun, c->client->opt->lun, sizeof(out->lun));
+		memcpy(out->lun, c->job->opt->lun, sizeof(out->lun));
 	out->itt = be32_of(b->itt);
 	out->ttt = be32_of(b->ttt);
 	out->expstatsn = be32_of(c->expstatsn);
@@ -123,7 +117,7 @@ static void send_bursts(struct connection *c)
 
 		send_data_out(c, b);
 		if (b->offset == b->end) {
-			c->burst_head = (c->burst_head + 1) % (2 * c->client->opt->qd);
+			c->burst_head = (c->burst_head + 1) % (2 * c->qd);
 			c->burst_count--;
 		}
 	}
@@ -152,10 +146,10 @@ static struct bhs_scsi_command *command_header(struct connection *c, struct task
 	t->itt = c->itt_generation << ITT_INDEX_BITS | (uint32_t)(t - c->tasks);
 	t->got = 0;
 	t->bad = false;
-	t->start = c->client->now;
+	t->start = client_now(c->client);
 	cmd->opcode = OP_SCSI_COMMAND;
 	cmd->flags = CMD_FINAL | ATTR_SIMPLE;
-	memcpy(cmd->lun, c->client->opt->lun, sizeof(cmd->lun));
+	memcpy(cmd->lun, c->job->opt->lun, sizeof(cmd->lun));
 	cmd->itt = be32_of(t->itt);
 	cmd->edtl = be32_of(t->len);
 	cmd->cmdsn = be32_of(c->cmdsn++);
@@ -186,10 +180,10 @@ static void send_write(struct connection *c, struct bhs_scsi_command *cmd, struc
 		burst_add(c, t, TAG_NONE, immediate, first - immediate);
 }
 
-static void set_read_write_cdb(const struct client *client, uint8_t *cdb, const struct task *t)
+static void set_read_write_cdb(const struct job *job, uint8_t *cdb, const struct task *t)
 {
-	struct be64 lba = be64_of(t->offset / client->block_size);
-	struct be32 blocks = be32_of(t->len / client->block_size);
+	struct be64 lba = be64_of(t->offset >> job->block_shift);
+	struct be32 blocks = be32_of(t->len >> job->block_shift);
 
 	cdb[0] = t->kind == TASK_READ ? READ_16 : WRITE_16;
 	memcpy(cdb + 2, &lba, sizeof(lba));
@@ -208,19 +202,17 @@ static uint64_t random_next(struct client *client)
 
 static uint64_t choose_unit(struct connection *c)
 {
-	struct client *client = c->client;
+	const struct job *job = c->job;
 
-	if (client->opt->random)
-		return (uint64_t)((unsigned __int128)random_next(client) * client->units >> 64);
-	if (c->next_unit >= client->units)
+	if (job->opt->random)
+		return (uint64_t)((unsigned __int128)random_next(c->client) * job->units >> 64);
+	if (c->next_unit >= job->units)
 		c->next_unit = 0;
 	return c->next_unit++;
 }
 
-static enum task_kind choose_kind(struct client *client)
+static enum task_kind choose_kind(struct client *client, unsigned mix)
 {
-	unsigned mix = client->opt->mix;
-
 	if (mix == 0 || mix == 100)
 		return mix ? TASK_READ : TASK_WRITE;
 	return random_next(client) % 100 < mix ? TASK_READ : TASK_WRITE;
@@ -228,25 +220,27 @@ static enum task_kind choose_kind(struct client *client)
 
 static void issue(struct connection *c)
 {
-	struct client *client = c->client;
+	struct job *job = c->job;
+	const struct job_options *opt = job->opt;
 	struct task *t = c->free_tasks[--c->free_count];
 	uint64_t unit = choose_unit(c);
 	struct bhs_scsi_command *cmd;
 
-	t->kind = choose_kind(client);
-	t->len = client->opt->bs;
-	t->offset = unit * client->opt->bs;
-	t->compare = client->opt->verify && t->kind == TASK_READ &&
-		     (client->opt->mix == 100 || client->written[unit / 64] >> unit % 64 & 1);
+	t->kind = choose_kind(c->client, opt->mix);
+	t->len = opt->bs;
+	t->offset = unit * opt->bs;
+	t->compare = opt->verify && t->kind == TASK_READ &&
+		     (opt->mix == 100 || job->written[unit / 64] >> unit % 64 & 1);
 	if (t->kind == TASK_WRITE && t->buffer)
 		verify_fill(t->buffer, t->offset, t->len);
 	cmd = command_header(c, t);
-	set_read_write_cdb(client, cmd->cdb, t);
+	set_read_write_cdb(job, cmd->cdb, t);
 	if (t->kind == TASK_READ)
 		send_read(c, cmd);
 	else
 		send_write(c, cmd, t);
-	client->outstanding++;
+	job->outstanding++;
+	job->issued++;
 }
 
 /*
@@ -255,8 +249,10 @@ static void issue(struct connection *c)
  */
 static bool may_issue(const struct connection *c)
 {
-	return c->ready && !c->client->stopping && c->free_count && !c->burst_count &&
-	       sn_le(c->cmdsn, c->maxcmdsn);
+	const struct job *job = c->job;
+
+	return c->issuing && !c->client->stopping && c->free_count && !c->burst_count &&
+	       sn_le(c->cmdsn, c->maxcmdsn) && (!job->opt->count || job->issued < job->opt->count);
 }
 
 int tasks_pump(struct connection *c)
@@ -283,7 +279,7 @@ int tasks_pump(struct connection *c)
 struct task *task_control(struct connection *c, const uint8_t *cdb, size_t cdb_len, uint8_t *buffer,
 			  uint32_t len)
 {
-	struct task *t = c->tasks + c->client->opt->qd;
+	struct task *t = c->tasks + c->qd;
 	struct bhs_scsi_command *cmd;
 
 	t->kind = TASK_CONTROL;
@@ -306,7 +302,7 @@ void task_logout(struct connection *c)
 	out->itt = be32_of(ITT_GENERATION_MASK << ITT_INDEX_BITS | ITT_INDEX_MASK);
 	out->cmdsn = be32_of(c->cmdsn);
 	out->expstatsn = be32_of(c->expstatsn);
-	c->closing = true;
+	c->state = SESSION_LOGOUT;
 	stream_put(&c->stream, NULL, 0);
 }
 
@@ -336,8 +332,8 @@ static void task_payload(struct stream *s, uint32_t offset, const uint8_t *data,
 		memcpy(t->buffer + at, data, len);
 	} else if (!t->bad && !verify_matches(data, t->offset + at, len)) {
 		t->bad = true;
-		client_error(c->client, "wrong data within %u bytes at byte %llu of the disk",
-			     t->len, (unsigned long long)t->offset);
+		job_error(c->job, "wrong data within %u bytes at byte %llu of the disk", t->len,
+			  (unsigned long long)t->offset);
 	}
 }
 
@@ -346,9 +342,16 @@ static void sense_error(struct connection *c, const struct task *t)
 	const uint8_t *d = c->sense + 2; /* after SenseLength */
 	bool descriptor = (d[0] & 0x7f) >= 0x72;
 
-	client_error(c->client, "CHECK CONDITION at byte %llu: sense %x/%02x/%02x",
-		     (unsigned long long)t->offset, (descriptor ? d[1] : d[2]) & 0xf,
-		     descriptor ? d[2] : d[12], descriptor ? d[3] : d[13]);
+	job_error(c->job, "CHECK CONDITION at byte %llu: sense %x/%02x/%02x",
+		  (unsigned long long)t->offset, (descriptor ? d[1] : d[2]) & 0xf,
+		  descriptor ? d[2] : d[12], descriptor ? d[3] : d[13]);
+}
+
+static bool unit_attention(const struct connection *c)
+{
+	const uint8_t *d = c->sense + 2; /* after SenseLength */
+
+	return ((d[0] & 0x7f) >= 0x72 ? d[1] & 0xf : d[2] & 0xf) == 0x6;
 }
 
 static void judge(struct connection *c, struct task *t, uint8_t status, uint8_t flags,
@@ -358,54 +361,59 @@ static void judge(struct connection *c, struct task *t, uint8_t status, uint8_t 
 	    (t->kind == TASK_WRITE || t->got == t->len))
 		return;
 	t->bad = true;
+	if (status == STATUS_CHECK_CONDITION && unit_attention(c))
+		return; /* not executed, and no error: something has changed on the target */
 	if (status == STATUS_CHECK_CONDITION)
 		sense_error(c, t);
 	else if (status != STATUS_GOOD)
-		client_error(c->client, "SCSI status 0x%02x", status);
+		job_error(c->job, "SCSI status 0x%02x", status);
 	else if (flags & (RSP_UNDERFLOW | RSP_OVERFLOW))
-		client_error(c->client, "residual of %u bytes", residual);
+		job_error(c->job, "residual of %u bytes", residual);
 	else
-		client_error(c->client, "GOOD after %u of %u bytes", t->got, t->len);
+		job_error(c->job, "GOOD after %u of %u bytes", t->got, t->len);
 }
 
-static void count(struct client *client, const struct task *t)
+static void count(struct job *job, const struct task *t)
 {
 	enum io_direction dir = t->kind == TASK_READ ? IO_READ : IO_WRITE;
-	struct results *r = client->results;
+	struct results *r = job->results;
 
 	if (t->compare)
-		r->verified += t->len / client->block_size;
-	if (!client->measuring)
+		r->verified += t->len >> job->block_shift;
+	if (t->kind == TASK_WRITE && job->written) {
+		uint64_t unit = t->offset / job->opt->bs;
+
+		job->written[unit / 64] |= (uint64_t)1 << unit % 64;
+	}
+	if (!job->client->measuring)
 		return;
-	if (!client->now)
-		client->now = now_ns();
 	r->ios[dir]++;
 	r->bytes[dir] += t->len;
-	histogram_add(&r->latency, client->now - t->start);
+	histogram_add(&r->latency, client_now(job->client) - t->start);
 }
 
-static void finish(struct connection *c, struct task *t, uint8_t status, uint8_t flags,
-		   uint32_t residual)
+static int control_finished(struct connection *c, struct task *t, uint8_t status)
 {
-	struct client *client = c->client;
+	t->status = status;
+	t->kind = TASK_FREE;
+	return c->state == SESSION_CHECK ? session_checked(c, status) : 0;
+}
 
-	if (t->kind == TASK_CONTROL) {
-		t->status = status;
-		t->kind = TASK_FREE;
-		return;
-	}
+static int finish(struct connection *c, struct task *t, uint8_t status, uint8_t flags,
+		  uint32_t residual)
+{
+	struct job *job = c->job;
+
+	if (t->kind == TASK_CONTROL)
+		return control_finished(c, t, status);
 	judge(c, t, status, flags, residual);
-	if (!t->bad) {
-		count(client, t);
-		if (t->kind == TASK_WRITE && client->written) {
-			uint64_t unit = t->offset / client->opt->bs;
-
-			client->written[unit / 64] |= (uint64_t)1 << unit % 64;
-		}
-	}
+	if (!t->bad)
+		count(job, t);
 	t->kind = TASK_FREE;
 	c->free_tasks[c->free_count++] = t;
-	client->outstanding--;
+	if (!--job->outstanding && job->opt->count && job->issued == job->opt->count)
+		c->client->counted--;
+	return 0;
 }
 
 static int data_in(struct connection *c, const struct bhs_data_in *in)
@@ -419,7 +427,7 @@ static int data_in(struct connection *c, const struct bhs_data_in *in)
 	t->got += len;
 	if (in->flags & DATA_IN_STATUS) {
 		c->expstatsn = be32_get(in->statsn) + 1;
-		finish(c, t, in->status, in->flags, be32_get(in->residual));
+		return finish(c, t, in->status, in->flags, be32_get(in->residual));
 	}
 	return 0;
 }
@@ -434,9 +442,8 @@ static int scsi_response(struct connection *c, const struct bhs_scsi_response *i
 	if (be24_get(in->dlength) < 16)
 		memset(c->sense, 0, sizeof(c->sense));
 	if (in->response != RSP_COMPLETED)
-		client_error(c->client, "iSCSI response code 0x%02x", in->response);
-	finish(c, t, in->status, in->flags, be32_get(in->residual));
-	return 0;
+		job_error(c->job, "iSCSI response code 0x%02x", in->response);
+	return finish(c, t, in->status, in->flags, be32_get(in->residual));
 }
 
 static int r2t(struct connection *c, const struct bhs_r2t *in)
@@ -467,13 +474,19 @@ static int task_pdu(struct stream *s)
 		c->nop_in = s->pdu.nop_in;
 		c->ping = be32_get(c->nop_in.ttt) != TAG_NONE;
 		return 0;
-	case OP_LOGOUT_RESPONSE: c->closed = true; return 0;
+	case OP_LOGOUT_RESPONSE:
+		if (c->state != SESSION_LOGOUT)
+			return -EPROTO;
+		c->state = SESSION_LEFT;
+		return 0;
 	case OP_ASYNC:
-		client_error(c->client, "asynchronous message, event %u", s->pdu.async.event);
+		/* A SCSI event only says that something has changed. */
+		if (s->pdu.async.event != ASYNC_SCSI)
+			job_error(c->job, "asynchronous message, event %u", s->pdu.async.event);
 		c->expstatsn = be32_get(s->pdu.async.statsn) + 1;
 		return 0;
 	case OP_REJECT:
-		client_error(c->client, "Reject, reason 0x%02x", s->pdu.reject.reason);
+		job_error(c->job, "Reject, reason 0x%02x", s->pdu.reject.reason);
 		return -EPROTO;
 	default: return -EPROTO;
 	}
