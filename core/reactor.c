@@ -81,8 +81,7 @@ int reactor_create(const struct reactor_config *cfg, struct reactor **out)
 		return err;
 	impl->pub.index = cfg->index;
 	impl->cpu = cfg->cpu;
-	impl->busy_poll_ns = cfg->busy_poll_ns;
-	impl->spin_ns = cfg->busy_poll_ns;
+	spin_init(&impl->spin, cfg->busy_poll_ns);
 	impl->slab = cfg->slab;
 	impl->now = clock_ns();
 	/* Blocking on purpose: the ring must wait for it, not answer -EAGAIN. */
@@ -304,33 +303,18 @@ bool reactor_turn(struct reactor *r)
 	return done;
 }
 
-/* Spinning is worth it while sleeps are short: a sleep that was shorter than the longest spin
- * makes the next spin long, one that was not halves it, down to none on an idle reactor. */
-static void adapt_spin(struct reactor_impl *impl, uint64_t slept)
-{
-	if (slept < impl->busy_poll_ns)
-		impl->spin_ns = impl->busy_poll_ns;
-	else if (impl->spin_ns > NSEC_PER_USEC)
-		impl->spin_ns /= 2;
-	else
-		impl->spin_ns = 0;
-}
-
 static void sleep_or_submit(struct reactor_impl *impl)
 {
-	uint64_t begin;
-
 	atomic_store(&impl->sleeping, true);
 	if (atomic_load(&impl->inbox) || atomic_load(&impl->stop)) {
 		atomic_store(&impl->sleeping, false);
 		ring_submit(impl);
 		return;
 	}
-	begin = clock_ns();
 	ring_wait(impl);
 	atomic_store(&impl->sleeping, false);
 	stat_add(&impl->pub.stats.sleeps, 1);
-	adapt_spin(impl, clock_ns() - begin);
+	spin_slept(&impl->spin, clock_ns() - impl->last_work);
 }
 
 static inline void cpu_relax(void)
@@ -342,10 +326,13 @@ static inline void cpu_relax(void)
 #endif
 }
 
+/* What is to be submitted goes first: most sends are over at once, and a sleep that ends with that
+ * would look like a short gap. */
 static bool may_sleep(const struct reactor_impl *impl)
 {
-	return !impl->deferred && !io_uring_cq_ready(&impl->ring) &&
-	       impl->now - impl->last_work >= impl->spin_ns;
+	return !impl->deferred && !io_uring_sq_ready(&impl->ring) &&
+	       !io_uring_cq_ready(&impl->ring) &&
+	       !spin_goes_on(&impl->spin, impl->now - impl->last_work);
 }
 
 int reactor_run(struct reactor *r)

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "core/reactor.h"
+#include "core/spin.h"
 
 /* A binary heap by deadline in an area reserved once, so that arming a timer cannot fail. */
 struct timer_heap {
@@ -23,8 +24,7 @@ struct reactor_impl {
 	int broken; /* -errno of the first fatal ring error */
 	uint64_t now; /* ns, read once per turn */
 	uint64_t last_work; /* ns, the turn that last did anything */
-	uint64_t spin_ns; /* how long to spin at present, 0..busy_poll_ns */
-	uint64_t busy_poll_ns;
+	struct spin spin; /* how long to look on before sleeping */
 	struct timer_heap timers;
 	struct work *deferred, **deferred_end;
 	struct list pollers, *next_poller; /* the one to be called next in a walk over them */

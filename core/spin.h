@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * How long a reactor that finds nothing to do looks on before it sleeps. A wake-up costs more than
+ * the answer to a small command, so looking on is worth it where the next work comes soon, and a
+ * waste anywhere else.
+ *
+ * What is judged is the whole gap from the last work to the next, not the sleep in it: a gap that is
+ * always a little longer than the spin would leave short sleeps, and cost the spin each time for
+ * nothing. All times in ns. [owner thread]
+ */
+#ifndef RISER_CORE_SPIN_H
+#define RISER_CORE_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct spin {
+	uint64_t longest; /* what was configured; 0: never */
+	uint64_t now; /* what is done at present, 0..longest */
+};
+
+enum { SPIN_SHORTEST = 1000 }; /* less is none */
+
+static inline void spin_init(struct spin *s, uint64_t longest)
+{
+	*s = (struct spin){ longest, longest };
+}
+
+/* Nothing was found for `idle`: whether to look once more. */
+static inline bool spin_goes_on(const struct spin *s, uint64_t idle)
+{
+	return idle < s->now;
+}
+
+/* There was a sleep, and from the last work to its end it took `gap`. One gap that the longest spin
+ * would have bridged is enough to spin again; each one that it would not have halves the spin, so
+ * that a single hitch costs a busy reactor little and an idle one soon sleeps at once. */
+static inline void spin_slept(struct spin *s, uint64_t gap)
+{
+	if (gap < s->longest)
+		s->now = s->longest;
+	else
+		s->now = s->now / 2 < SPIN_SHORTEST ? 0 : s->now / 2;
+}
+
+#endif
