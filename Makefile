@@ -25,10 +25,15 @@ HARDEN := -fstack-protector-strong $(if $(filter x86_64,$(shell uname -m)),-fcf-
 HARDEN += $(if $(SAN),-fno-omit-frame-pointer,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 OPT ?= -O2 -g
-PKGS := liburing libcrypto libisal
+# gcc clears and copies structures by "rep stos" and "rep movs", and who then reads one of their fields
+# waits until all stores before have reached the cache: 1/3 of the time of a 4 KiB write.
+STRINGS := unrolled_loop:256:noalign$(comma)libcall:-1:noalign
+STRINGS := -mmemset-strategy=$(STRINGS) -mmemcpy-strategy=$(STRINGS)
+STRINGS := $(shell $(CC) $(STRINGS) -E -x c /dev/null >/dev/null 2>&1 && echo '$(STRINGS)')
+PKGS := liburing libcrypto libisal libconfuse
 RDMA_PKGS := libibverbs
 CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
-CFLAGS = -std=gnu17 -pthread -fPIE $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) $(EXTRA_CFLAGS)
+CFLAGS = -std=gnu17 -pthread -fPIE $(OPT) $(STRINGS) $(WARN) $(HARDEN) $(SANFLAGS) $(EXTRA_CFLAGS)
 LDFLAGS = -pthread -pie -Wl,-z,relro,-z,now $(SANFLAGS) $(EXTRA_LDFLAGS)
 LDLIBS = $(shell pkg-config --libs $(PKGS))
 RDMA_CFLAGS = -fPIC -fvisibility=hidden $(shell pkg-config --cflags $(RDMA_PKGS))

@@ -17,8 +17,27 @@
 #include "core/slab.h"
 #include "driver.h"
 
-/* All open disks. [main thread] */
-static struct list open_disks = { &open_disks, &open_disks };
+/* All open disks, by serial and by inode: there may be many thousands. [main thread] */
+enum { BUCKETS = 4096 };
+static struct list by_serial[BUCKETS], by_inode[BUCKETS];
+
+static struct list *bucket(struct list *table, uint64_t hash)
+{
+	struct list *b = &table[hash % BUCKETS];
+
+	if (!b->next)
+		list_init(b);
+	return b;
+}
+
+static uint64_t serial_hash(const char *serial)
+{
+	uint64_t h = 14695981039346656037ull;
+
+	for (; *serial; serial++)
+		h = (h ^ (uint8_t)*serial) * 1099511628211ull;
+	return h;
+}
 
 const struct bs_driver *bs_driver_find(const char *name)
 {
@@ -34,14 +53,16 @@ const struct bs_driver *bs_driver_find(const char *name)
 
 void bs_list(struct backstore *bs)
 {
-	list_add_tail(&open_disks, &bs->open_node);
+	list_add_tail(bucket(by_serial, serial_hash(bs->serial)), &bs->open_node);
+	if (bs->dev || bs->ino)
+		list_add_tail(bucket(by_inode, bs->dev ^ bs->ino), &bs->inode_node);
 }
 
 const struct backstore *bs_find_serial(const char *serial)
 {
 	struct list *pos;
 
-	list_for_each(pos, &open_disks) {
+	list_for_each(pos, bucket(by_serial, serial_hash(serial))) {
 		const struct backstore *bs = list_entry(pos, struct backstore, open_node);
 
 		if (!strcmp(bs->serial, serial))
@@ -60,13 +81,17 @@ static const struct backstore *find_designators(const struct bs_designators *d)
 {
 	struct list *pos;
 
-	list_for_each(pos, &open_disks) {
-		const struct backstore *bs = list_entry(pos, struct backstore, open_node);
-		const struct bs_designators *other = &bs->designators;
+	if (!d->naa_len && !d->eui_len)
+		return NULL;
+	for (unsigned int i = 0; i < BUCKETS; i++) {
+		list_for_each(pos, bucket(by_serial, i)) {
+			const struct backstore *bs = list_entry(pos, struct backstore, open_node);
+			const struct bs_designators *other = &bs->designators;
 
-		if (same(d->naa, d->naa_len, other->naa, other->naa_len) ||
-		    same(d->eui, d->eui_len, other->eui, other->eui_len))
-			return bs;
+			if (same(d->naa, d->naa_len, other->naa, other->naa_len) ||
+			    same(d->eui, d->eui_len, other->eui, other->eui_len))
+				return bs;
+		}
 	}
 	return NULL;
 }
@@ -75,8 +100,8 @@ const struct backstore *bs_find_inode(dev_t dev, ino_t ino)
 {
 	struct list *pos;
 
-	list_for_each(pos, &open_disks) {
-		const struct backstore *bs = list_entry(pos, struct backstore, open_node);
+	list_for_each(pos, bucket(by_inode, dev ^ ino)) {
+		const struct backstore *bs = list_entry(pos, struct backstore, inode_node);
 
 		if (bs->dev == dev && bs->ino == ino)
 			return bs;
@@ -92,6 +117,7 @@ void *bs_alloc(size_t size, const struct bs_driver *driver)
 		return NULL;
 	bs->driver = driver;
 	list_init(&bs->open_node);
+	list_init(&bs->inode_node);
 	return bs;
 }
 
@@ -174,6 +200,8 @@ void bs_close(struct backstore *bs)
 	if (!bs)
 		return;
 	list_del(&bs->open_node);
+	if (bs->inode_node.next) /* not one of a test's own making */
+		list_del(&bs->inode_node);
 	bs->driver->close(bs);
 }
 

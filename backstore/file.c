@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,6 +202,21 @@ static int lock(struct opening *o)
 	return 0;
 }
 
+/* Space without data behind the end, at once given back, but by ext4, which punches nothing there: a block
+ * of it stays. Without any left it can be asked for all the same. Who takes it must be able to tell it
+ * from holes. */
+static bool can_anchor(int fd, off_t beyond)
+{
+	int keep = FALLOC_FL_KEEP_SIZE;
+	struct fiemap map = { .fm_length = BUF_MIN };
+
+	if (ioctl(fd, FS_IOC_FIEMAP, &map) ||
+	    (fallocate(fd, FALLOC_FL_ZERO_RANGE | keep, beyond, BUF_MIN) && errno != ENOSPC &&
+	     errno != EDQUOT))
+		return false;
+	return !fallocate(fd, FALLOC_FL_PUNCH_HOLE | keep, beyond, BUF_MIN);
+}
+
 static int probe_file(struct opening *o)
 {
 	struct bs_limits *l = &o->disk->bs.limits;
@@ -222,6 +238,7 @@ static int probe_file(struct opening *o)
 	l->can_unmap = !o->spec->read_only &&
 		       !fallocate(o->disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond,
 				  BUF_MIN);
+	l->can_anchor = l->can_unmap && can_anchor(o->disk->fd, beyond);
 	l->can_report_space = !fstatvfs(o->disk->fd, &fs);
 	if (!fs.f_bsize) /* a filesystem of somebody's own making says anything */
 		fs.f_bsize = BUF_MIN;

@@ -120,6 +120,10 @@ static void queue_transfer(struct bs_req *req)
 		      (uint32_t)(req->len - done), req->offset + done);
 	if (req->opcode == BS_WRITE && req->flags & BS_FUA)
 		sqe->rw_flags = RWF_DSYNC;
+	/* The drive begins while the rest of the turn is worked on. Kept back until its end, reads would
+	 * go there, and their data come back, as one lump with nothing to do in between. */
+	if (disk_of(req)->direct && req->opcode == BS_READ)
+		reactor_submit(req->reactor);
 }
 
 static void second_opinion(struct io_op *op, int res, uint32_t cqe_flags)
@@ -333,7 +337,9 @@ static enum zero_step next_step(const struct bs_req *req, enum zero_step which)
 {
 	enum zero_step first = first_step(req);
 
-	return which == first ? (first == PUNCH_HOLE ? ZERO_RANGE : PUNCH_HOLE) : WRITE_ZEROS;
+	if (which != first || req->flags & BS_ANCHOR) /* a hole would have no space */
+		return WRITE_ZEROS;
+	return first == PUNCH_HOLE ? ZERO_RANGE : PUNCH_HOLE;
 }
 
 static void queue_zero(struct bs_req *req)

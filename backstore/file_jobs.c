@@ -5,6 +5,7 @@
  * query does not wait for the whole of a copy.
  */
 #include <errno.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -54,24 +55,66 @@ static int check_end(const struct bs_req *req)
 	return -ENODATA;
 }
 
+/* In a hole, as far as lseek() knows: space without data counts as one there, and so does none. What has
+ * become data since is data. */
+static int look_for_space(struct bs_req *req)
+{
+	const struct file_disk *disk = disk_of(req);
+	uint64_t block = disk->bs.limits.block_size, begin, end;
+	union { /* with one extent behind it */
+		struct fiemap head;
+		uint8_t room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
+	} map = { .head = { .fm_start = req->offset,
+			    .fm_length = req->extent.len,
+			    .fm_extent_count = 1 } };
+	const struct fiemap_extent *first = map.head.fm_extents;
+
+	if (!disk->bs.limits.can_anchor)
+		return 0;
+	if (ioctl(disk->second_fd, FS_IOC_FIEMAP, &map))
+		return -errno;
+	if (!map.head.fm_mapped_extents)
+		return 0;
+	begin = first->fe_logical;
+	end = begin + first->fe_length;
+	if (begin >= req->offset + req->extent.len)
+		return 0;
+	if (begin >= req->offset + block) {
+		req->extent.len = (begin - req->offset) / block * block;
+		return 0;
+	}
+	/* A block that has it in part has not, nor one whose space is another file's, too. */
+	req->extent.mapped = !(first->fe_flags & FIEMAP_EXTENT_UNWRITTEN);
+	req->extent.anchored = !req->extent.mapped && !(first->fe_flags & FIEMAP_EXTENT_SHARED) &&
+			       begin <= req->offset && end >= req->offset + block;
+	if (req->extent.mapped || !req->extent.anchored)
+		req->extent.len = block;
+	else
+		req->extent.len = least(req->extent.len, (end - req->offset) / block * block);
+	return 0;
+}
+
 /* Holes and data of a file. Part of a block that is data makes all of it mapped. */
 static int query_extent(struct bs_req *req)
 {
 	struct file_disk *disk = disk_of(req);
 	uint64_t block = disk->bs.limits.block_size;
 	off_t begin = (off_t)req->offset, data, hole;
+	int err;
 
 	data = lseek(disk->second_fd, begin, SEEK_DATA);
 	if (data < 0 && errno != ENXIO)
 		return errno == EINVAL ? -EOPNOTSUPP : -errno;
 	req->extent.mapped = data >= 0 && data - begin < (off_t)block;
+	req->extent.anchored = false;
 	if (!req->extent.mapped) {
 		/* No more data: the hole goes on to the end. */
 		req->extent.len =
 			data < 0 ? req->len
 				 : least(req->len, (uint64_t)(data - begin) / block * block);
+		err = look_for_space(req);
 		/* Looked at last: what is lost must not pass for a hole. */
-		return check_end(req);
+		return err ? err : check_end(req);
 	}
 	hole = lseek(disk->second_fd, data, SEEK_HOLE);
 	if (hole < 0)

@@ -46,7 +46,7 @@ static bool null_submit(struct backstore *bs, struct bs_req *req)
 		break;
 	case BS_EXTENT:
 		req->extent.len = req->len;
-		req->extent.mapped = false;
+		req->extent.mapped = req->extent.anchored = false;
 		break;
 	case BS_SPACE:
 		req->space.used = 0;

@@ -93,7 +93,7 @@ static void make_tuples(struct operation *op, uint32_t count)
 	uint32_t block_size = op->disk->bs.limits.block_size;
 	struct pi_rule rule = rule_at(op, op->first + op->done);
 
-	if (outer->flags & BS_TUPLES && outer->opcode == BS_ZERO) {
+	if (outer->flags & (BS_TUPLES | BS_ANCHOR) && outer->opcode == BS_ZERO) {
 		memset(op->tuples, 0, count * sizeof(op->tuples[0]));
 		return;
 	}

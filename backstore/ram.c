@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/copy_past.h"
 #include "core/memcheck.h"
 #include "core/region.h"
 #include "core/worker.h"
@@ -45,6 +46,7 @@ static int ram_open(const struct bs_spec *spec, struct backstore **out, char *wh
 	if (!disk)
 		return bs_fail(-ENOMEM, why, why_size, "out of memory");
 	bs_memory_limits(spec, &disk->bs.limits);
+	disk->bs.limits.can_anchor = disk->bs.limits.can_unmap;
 	bs_set_name(&disk->bs, spec);
 	bs_set_serial_by_order(&disk->bs, spec, disk->bs.name);
 	disk->region = region_create(spec->size, false);
@@ -87,12 +89,34 @@ __attribute__((no_sanitize("thread"))) static void copy(void *to, const void *fr
 	while (len--)
 		*t++ = *f++;
 }
+#define store copy
 #else
 static void copy(void *to, const void *from, uint64_t len)
 {
 	memcpy(to, from, len);
 }
+
+/* The wait at the end of a copy past the cache costs more than fetching a few lines. */
+static void store(void *to, const void *from, uint64_t len)
+{
+	if (len < PAGE)
+		copy(to, from, len);
+	else
+		copy_past_cache(to, from, len);
+}
 #endif
+
+/* Pages that are written to stay. The next one who looks for extents takes them for data, which an
+ * anchored block may become at any time (SBC 4.7.3.5). */
+static void write_zeros(uint8_t *p, uint64_t len)
+{
+	static const uint8_t zeros[PAGE];
+
+	for (uint64_t at = 0, n; at < len; at += n) {
+		n = len - at < sizeof(zeros) ? len - at : sizeof(zeros);
+		copy(p + at, zeros, n);
+	}
+}
 
 /* What may be long goes piece by piece: COPY and what makes zeros. */
 
@@ -106,7 +130,8 @@ struct ram_long {
 static uint64_t do_piece(const struct bs_req *req, uint64_t *pos)
 {
 	const struct ram_disk *disk = container_of(req->bs, struct ram_disk, bs);
-	uint64_t most = req->opcode == BS_COPY ? COPY_PIECE : DISCARD_PIECE;
+	bool anchor = req->flags & BS_ANCHOR;
+	uint64_t most = req->opcode == BS_COPY || anchor ? COPY_PIECE : DISCARD_PIECE;
 	uint64_t left = req->len - *pos, n = left < most ? left : most;
 	uint8_t *p = disk->memory + req->offset + *pos;
 
@@ -115,6 +140,8 @@ static uint64_t do_piece(const struct bs_req *req, uint64_t *pos)
 		     container_of(req->source, struct ram_disk, bs)->memory + req->source_offset +
 			     *pos,
 		     n);
+	else if (anchor)
+		write_zeros(p, n);
 	else
 		region_discard(disk->region, p, n);
 	*pos += n;
@@ -200,6 +227,7 @@ static int ram_extent(const struct ram_disk *disk, struct bs_req *req)
 	n = scan(disk, first, entries);
 	if (n > 0) {
 		req->extent.mapped = has_space(disk, first, entries[0]);
+		req->extent.anchored = false;
 		for (i = 1; i < n; i++) {
 			if (has_space(disk, first + (uint64_t)i, entries[i]) != req->extent.mapped)
 				break;
@@ -296,7 +324,7 @@ static bool ram_submit(struct backstore *bs, struct bs_req *req)
 		if (req->opcode == BS_READ)
 			copy(req->data, p, req->len);
 		else
-			copy(p, req->data, req->len);
+			store(p, req->data, req->len);
 		stat_add(&req->reactor->stats.bytes_copied, req->len);
 		break;
 	case BS_UNMAP:

@@ -24,11 +24,15 @@
 
 #ifdef RISER_ASAN
 #include <sanitizer/asan_interface.h>
+#include <string.h>
+/* Memory whose content is undefined shows it: nobody can rely on what was there. */
+#define mem_junk(p, len) memset(p, 0xa5, len)
 #define mem_poison(p, len) ASAN_POISON_MEMORY_REGION(p, len)
 #define mem_unpoison(p, len) ASAN_UNPOISON_MEMORY_REGION(p, len)
 #else
 #define mem_poison(p, len) ((void)(p), (void)(len))
 #define mem_unpoison(p, len) ((void)(p), (void)(len))
+#define mem_junk(p, len) ((void)(p), (void)(len))
 #endif
 
 #endif

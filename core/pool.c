@@ -78,6 +78,7 @@ void *pool_get(struct pool *p)
 	p->free_list = link->next;
 	p->in_use++;
 	mem_unpoison(link, p->object_size);
+	mem_junk(link, p->object_size);
 	return link;
 }
 

@@ -114,6 +114,9 @@ uint64_t reactor_now(const struct reactor *r);
 /* [owner thread] A cleared SQE whose completion calls op->done; never NULL (submits when the
  * queue is full). op NULL: the completion is dropped. */
 struct io_uring_sqe *reactor_sqe(struct reactor *r, struct io_op *op);
+/* [owner thread] What was prepared goes to the kernel now and not when the turn ends: worth a system call
+ * before a lot of work. */
+void reactor_submit(struct reactor *r);
 /* [owner thread] Cancels op's request; op->done comes with -ECANCELED or the real result. */
 void reactor_cancel(struct reactor *r, struct io_op *op);
 /* [any thread] What the running kernel can do. */

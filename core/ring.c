@@ -251,6 +251,12 @@ struct io_uring_sqe *reactor_sqe(struct reactor *r, struct io_op *op)
 	return sqe;
 }
 
+void reactor_submit(struct reactor *r)
+{
+	assert_owner(r);
+	ring_submit(r->impl);
+}
+
 void reactor_cancel(struct reactor *r, struct io_op *op)
 {
 	io_uring_prep_cancel(reactor_sqe(r, NULL), op, 0);

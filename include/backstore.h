@@ -48,6 +48,9 @@ static inline bool bs_writes(enum bs_opcode opcode)
  * checked; those of ZERO become all ones. Without it what is read is checked against its tuples, and
  * tuples of what is written are made. UNMAP and ERASE always leave all ones. */
 #define BS_TUPLES 0x4u
+/* BS_ZERO: the space is taken, so that a later write there does not fail for want of it, and tuples
+ * become all ones; needs limits.can_anchor. */
+#define BS_ANCHOR 0x8u
 
 /* One request. Embedded in the caller's command. */
 struct bs_req {
@@ -69,7 +72,8 @@ struct bs_req {
 		struct {
 			uint64_t
 				len; /* bytes from offset that are alike, a multiple of the block */
-			bool mapped; /* they have space */
+			bool mapped; /* they have data, or perhaps */
+			bool anchored; /* not mapped, but they have space */
 		} extent;
 		struct {
 			uint64_t used,
@@ -101,6 +105,7 @@ struct bs_limits {
 	bool read_only;
 	bool volatile_cache; /* a done write may be lost by power failure before a flush: WCE=1 */
 	bool can_unmap; /* space is really given back */
+	bool can_anchor; /* and can be taken in advance: BS_ANCHOR */
 	uint32_t unmap_granularity; /* bytes, 0 = block_size */
 	uint32_t unmap_alignment; /* bytes: first aligned offset */
 	bool can_erase, can_report_extents, can_report_space;
@@ -109,7 +114,7 @@ struct bs_limits {
 	uint32_t atomic_max, atomic_granularity;
 	bool rotational;
 	bool caches_reads; /* what was read comes from memory the next time */
-	bool lends_pointers; /* bs_borrow() works */
+	bool lends_pointers; /* bs_borrow() works, and WRITE is done when submit() returns */
 	uint8_t protection; /* T10 protection type 1, 2, 3; 0: blocks have no tuples */
 };
 
@@ -150,7 +155,7 @@ struct backstore {
 	 * again): every later flush and FUA write fails with -EIO until an operator clears it. */
 	_Atomic bool flush_failed;
 	/* The list of open disks, so that none is served twice. [main thread] */
-	struct list open_node;
+	struct list open_node, inode_node;
 	dev_t dev; /* with ino: what the file or block device is; 0 when there is none */
 	ino_t ino;
 	struct bs_stats stats[REACTOR_MAX];

@@ -49,7 +49,7 @@ enum access_state {
 struct target_port {
 	uint16_t tag; /* portal group tag, and TARGET PORT GROUP: 1..65535 */
 	uint16_t relative; /* RELATIVE TARGET PORT IDENTIFIER: 1..65535, stable across restarts */
-	bool preferred; /* PREF */
+	_Atomic bool preferred; /* PREF */
 	_Atomic uint8_t access; /* enum access_state */
 	_Atomic uint8_t
 		access_status; /* STATUS CODE, SPC 6.38: 0 never, 1 by STPG, 2 by ourselves */
@@ -59,8 +59,12 @@ struct target_port {
 struct scsi_target {
 	char name[224]; /* iSCSI name */
 	struct target_port ports[TARGET_PORTS]; /* the first port_count, at least 1 */
-	unsigned int port_count;
-	struct lu *lun[TARGET_LUNS]; /* NULL: no such LUN */
+	_Atomic unsigned int port_count;
+	/* What commands find; NULL: no such LUN. Before a server has the target anybody may write here,
+	 * afterwards only the functions of "Live change" below. */
+	struct lu *_Atomic lun[TARGET_LUNS];
+	/* No command finds it any more, but some that have found it are not over yet. */
+	struct lu *_Atomic leaving[TARGET_LUNS];
 };
 
 /* What the port (session/) does for a task. All [owner thread]. */
@@ -114,6 +118,10 @@ struct scsi_task {
 	 * data pointer it copies those. */
 	struct buf *first_buf;
 	uint32_t first_len;
+	/* Not NULL: all of the Data-Out (first_len is edtl) is here, first_buf is NULL, and the memory
+	 * is somebody else's as soon as scsi_submit() returns. Only for a task that scsi_takes_lent()
+	 * has been asked about immediately before: it ends before scsi_submit() returns. */
+	const void *lent_data;
 	bool frugal; /* a write goes on in first_buf, if it has one, and takes no bigger buffer */
 	bool stable_source; /* Data-In must come from memory that nobody changes: do not borrow */
 	/* [owner thread] Set by scsi_abort(): the SCSI layer starts nothing new and calls done();
@@ -122,43 +130,45 @@ struct scsi_task {
 
 	/* the result, set by the SCSI layer (sense also by the port on transfer errors) */
 	uint8_t status; /* enum scsi_status */
-	uint8_t sense[SENSE_MAX];
 	uint8_t sense_len; /* bytes; 0 = none */
 	/* Bytes the command wanted to move. Residual = edtl - transfer_len: > 0 underflow, < 0
 	 * overflow. The port moves min(). 64 bits: READ of 2^32 blocks. */
 	uint64_t transfer_len;
 
 	/* the SCSI layer's */
+	uint8_t set_state; /* enum in scsi/scsi.h */
+	uint8_t waits; /* what has to come back: enum in scsi/scsi.h */
+	bool lent; /* Data-In is memory of the backstore: gate_lend() */
+	bool counted_write; /* holds the LU's write gate */
+	bool exclusive; /* holds the LU alone: COMPARE AND WRITE */
+	/* A third-party copy, and it works on copy_luns. Stays until the task is used again. */
+	bool copies;
 	struct lu *lu;
 	struct lu *io_lu; /* whose backstore req goes to: lu, or the other end of a copy */
 	const struct cdb_row *row;
 	/* Called by the port, see above. */
 	void (*io_done)(struct scsi_task *task, bool ok);
 	void (*step)(struct scsi_task *task); /* next step of a multi-step command */
-	struct bs_req req;
 	struct buf *buf; /* owned */
 	void *context; /* owned, from malloc(): what a command of many steps has to remember */
-	struct buf_waiter waiter;
-	struct list lu_node; /* queue behind an exclusive command, or for a turn */
-	struct turn *turn; /* that it waits for: scsi/turn.h */
 	void *mem; /* memory the present step works on: buf->data or borrowed */
 	uint64_t lba, blocks; /* host order */
 	uint64_t pos, end; /* bytes of the command that are done / in all */
 	uint32_t chunk; /* bytes of the present step */
+	struct work work; /* continuation that was posted or deferred */
+
+	/* From here on nothing is cleared for a new command: who uses it has written it before. */
+	uint8_t sense[SENSE_MAX]; /* the result: the first sense_len bytes */
+	struct bs_req req;
+	struct buf_waiter waiter;
+	struct list lu_node; /* queue behind an exclusive command, or for a turn */
+	struct turn *turn; /* that it waits for: scsi/turn.h */
 	uint32_t scratch[8];
 	void (*read_step)(struct scsi_task *task); /* task_read(): who asked */
 	uint32_t read_sequence; /* the LU's, when the read began */
 	uint8_t read_tries;
-	bool lent; /* Data-In is memory of the backstore: gate_lend() */
 	struct list set_node; /* the task set's: dormant */
-	uint8_t set_state; /* enum in scsi/scsi.h */
-	bool counted_write; /* holds the LU's write gate */
-	bool exclusive; /* holds the LU alone: COMPARE AND WRITE */
-	/* A third-party copy, and the LUNs it works on. Stays until the task is used again. */
-	bool copies;
 	uint32_t copy_luns[TARGET_LUNS / 32];
-	uint8_t waits; /* what has to come back: enum in scsi/scsi.h */
-	struct work work; /* continuation that was posted or deferred */
 };
 
 /* Unit attention conditions, SPC; a lower value is reported first (SAM 5.14 leaves the order of
@@ -213,6 +223,7 @@ struct nexus {
 	/* The rest is the owner thread's. */
 	struct list dormant; /* scsi_task.set_node: those of all LUNs, oldest first */
 	struct work wake; /* looks for dormant commands whose turn has come */
+	uint32_t hungry; /* commands that wait for memory */
 	struct task_set sets[TARGET_LUNS];
 };
 
@@ -255,6 +266,9 @@ void nexus_detach(struct nexus *nexus);
 /* [owner thread of task->nexus] Starts the task. Finishes it exactly once by port->done() or a
  * put_data(last). Either may happen before scsi_submit() returns. */
 void scsi_submit(struct scsi_task *task);
+/* [owner thread] Whether scsi_submit(), if it comes next, would use up all Data-Out of the task before it
+ * returns: a WRITE to memory that waits for nothing. The port has filled in its part. */
+bool scsi_takes_lent(const struct scsi_task *task);
 /* [owner thread of task->nexus] Instead of scsi_submit(), for a task that the port has found an error
  * in and given a status, with task_sense() if that is CHECK CONDITION: it does to other tasks what
  * any task with that status does (ACA, QERR). port->done() comes before this returns. */
@@ -277,6 +291,41 @@ bool task_uses(const struct scsi_task *task, const struct lu *lu);
 
 /* Decodes a SAM LUN (single level peripheral and flat addressing). NULL: no such LU. */
 struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8]);
+/* The same, and a unit that is leaving is still there: whose a command is that came before. */
+struct lu *target_lu_of(const struct scsi_target *target, const uint8_t lun[8]);
+
+/*
+ * Live change of a target whose reactors run. All [main thread].
+ *
+ *	NULL     target_add_lun()     lu: commands find it
+ *	lu       target_remove_lun()  leaving: commands find nothing, those that have found it go on
+ *	leaving  target_return_lun()  lu: as if nothing had been
+ *	leaving  target_drop_lun()    NULL: nobody uses it any more (server_find_users()), and when that is
+ *	                              asked once more and still so, the unit is the caller's to destroy
+ */
+/* The slot is empty. Every nexus finds a unit that was switched on just now: UA_POWER_ON, and with
+ * `another` UA_INQUIRY_CHANGED, since another one was there before. */
+void target_add_lun(struct scsi_target *target, unsigned int lun, struct lu *lu, bool another);
+void target_remove_lun(struct scsi_target *target, unsigned int lun);
+void target_return_lun(struct scsi_target *target, unsigned int lun);
+struct lu *target_drop_lun(struct scsi_target *target, unsigned int lun);
+/* Undoes that: it is leaving again. */
+void target_show_lun(struct scsi_target *target, unsigned int lun, struct lu *lu);
+/* One more target port. False: there is no room. */
+bool target_add_port(struct scsi_target *target, const struct target_port *port);
+
+/* [owner thread of reactor] Something of the unit that belongs to no task is at work there. */
+bool lu_busy(const struct lu *lu, const struct reactor *reactor);
+/* [any thread] It is between target_remove_lun() and target_drop_lun(). */
+bool lu_is_leaving(const struct lu *lu);
+/* [owner thread] Says lu_set_used() of the units that are leaving and that the task, which may have ended,
+ * works on. True: there is one. */
+bool task_uses_leaving(const struct scsi_task *task);
+/* [owner thread of nexus] No task of it is left on such units: it forgets their ACA conditions. */
+void nexus_forget_leaving(struct nexus *nexus);
+/* [any thread] Who looks for users of units leaves here what he has found. */
+void lu_set_used(struct lu *lu, bool used);
+bool lu_is_used(const struct lu *lu);
 /* The port with this tag; the first when there is none. */
 struct target_port *target_port_by_tag(struct scsi_target *target, uint16_t tag);
 /* [owner thread] I_T NEXUS RESET, when its tasks were aborted: what a nexus loses with its session, and

@@ -37,7 +37,7 @@ struct lba_status {
 	uint8_t rsvd[2];
 };
 static_assert(sizeof(struct lba_status) == 16, "LBA status descriptor");
-enum { LBA_MAPPED = 0, LBA_DEALLOCATED = 1 };
+enum { LBA_MAPPED = 0, LBA_DEALLOCATED = 1, LBA_ANCHORED = 2 };
 /* REPORT TYPE. */
 enum {
 	LBA_REPORT_ALL = 0x00,

@@ -160,6 +160,7 @@ static_assert(sizeof(struct cdb32) == 32, "32-byte CDB");
 #define CACHE_SYNC_NV 0x04 /* a non-volatile cache would do; obsolete in SBC-4 */
 #define VERIFY_BYTCHK 0x06
 #define VERIFY_BYTCHK_SHIFT 1
+#define WRITE_SAME_ANCHOR 0x10
 #define WRITE_SAME_UNMAP 0x08
 #define WRITE_SAME_NDOB 0x01
 #define INQUIRY_EVPD 0x01
@@ -179,7 +180,8 @@ static_assert(sizeof(struct cdb32) == 32, "32-byte CDB");
 #define RSOC_OPTIONS 0x07
 #define CAW_BLOCKS_AT 13 /* NUMBER OF LOGICAL BLOCKS of COMPARE AND WRITE, one byte */
 
-/* UNMAP parameter list, SBC 5.35. */
+/* UNMAP, SBC 5.35: the CDB and the parameter list. */
+#define UNMAP_ANCHOR 0x01
 struct unmap_header {
 	struct be16 data_len; /* bytes that follow this field */
 	struct be16 descriptors_len; /* bytes */
@@ -316,6 +318,7 @@ static_assert(sizeof(struct vpd_provisioning) == 8, "VPD B2");
 #define PROVISIONING_LBPU 0x80
 #define PROVISIONING_LBPWS 0x40
 #define PROVISIONING_LBPRZ 0x04
+#define PROVISIONING_ANC_SUP 0x02
 enum { PROVISIONING_THIN = 2 };
 
 /* REPORT LUNS parameter data, SPC 6.35. */

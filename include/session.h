@@ -14,6 +14,7 @@
 #include "transport.h"
 
 enum { CHAP_SECRET_MIN = 12, CHAP_SECRET_MAX = 255, CHAP_NAME_MAX = 255, CHAP_USERS_MAX = 256 };
+enum { REDIRECT_MAX = 271 /* a DNS name or an address, and a port */ };
 
 struct chap_account {
 	char user[CHAP_NAME_MAX + 1]; /* zeros behind the name; empty = not set */
@@ -34,13 +35,26 @@ struct chap_users {
 	unsigned int count; /* at most CHAP_USERS_MAX: a login does work for each */
 };
 
-/* What is exported. Read-only while the server runs. */
+/* Addresses that have the first `bits` bits in common. IPv4 as IPv6 has it: ::ffff:0:0/96. */
+struct address_range {
+	uint8_t address[16];
+	uint8_t bits; /* 0..128 */
+};
+
+/* What is exported. Nobody changes it once a server has it. */
 struct target_config {
 	struct scsi_target *scsi; /* name and LUNs; borrowed */
 	char alias[256];
-	bool allow_any;
-	char (*allow)[ISCSI_NAME_MAX + 1]; /* allowed initiator names, compared without case */
+	/* An initiator gets in by its name, and if there are ranges by its address too. */
+	bool allow_any; /* whatever the name */
+	char (*allow)[ISCSI_NAME_MAX + 1]; /* allowed initiator names, compared without case; '*'
+					    * stands for any characters */
 	unsigned int allow_count;
+	const struct address_range *from; /* borrowed */
+	unsigned int from_count; /* 0: from anywhere */
+	/* It is there in portal groups with these tags only; 0 of them: in all. */
+	uint16_t tags[TARGET_PORTS];
+	unsigned int tag_count;
 	struct chap_users chap; /* normal sessions */
 	/* Where the target is instead, NULL: here. "name[:port]", a DNS name, an IPv4 address or an
 	 * IPv6 address in brackets: RFC 7143 13.8 without a portal group tag. Borrowed. */
@@ -65,7 +79,29 @@ struct server_limits {
 };
 extern const struct server_limits server_default_limits;
 
+/* All that a server exports; lives as long as somebody looks at it. */
+struct exports {
+	const struct target_config *targets;
+	unsigned int target_count;
+	struct chap_users discovery_chap; /* discovery sessions */
+	/* [any thread] Nobody does any more, the server neither. NULL: it outlives the server. */
+	void (*release)(struct exports *exports);
+	_Atomic unsigned int users; /* the server's */
+};
+
+/* A session, for who asks about them all. Borrowed during the call. */
+struct session_info {
+	const struct scsi_target *target; /* NULL: discovery */
+	const char *initiator; /* its name */
+	const char *user; /* as whom it has logged in; NULL: there was no CHAP */
+	struct address_range from; /* its first connection's address */
+	uint16_t tag; /* portal group */
+	uint16_t tsih;
+};
+
+/* What the server begins with; it is borrowed for the server's life. */
 struct server_config {
+	struct exports *exports; /* NULL: the next three, which are borrowed */
 	struct target_config *targets;
 	unsigned int target_count;
 	struct chap_users discovery_chap; /* discovery sessions */
@@ -73,6 +109,17 @@ struct server_config {
 	struct reactor **reactors; /* borrowed; [0] accepts */
 	unsigned int reactor_count;
 };
+
+/* Whether the address lies in the range. */
+bool address_in_range(const struct sockaddr_storage *ss, const struct address_range *range);
+/* As a range of its own; /0 for what is no IP address. */
+struct address_range address_range_of(const struct sockaddr_storage *ss);
+/* An access list may have it: a name with '*' for any characters, written in lower case. False: no
+ * initiator could have such a name. */
+bool name_pattern(const char *text, char out[ISCSI_NAME_MAX + 1]);
+/* Whether the access list lets this initiator in; from: its address, NULL: none is known. */
+bool target_allows(const struct target_config *target, const char *initiator,
+		   const struct address_range *from);
 
 /* Checks len bytes and writes them in lower case, NUL-terminated. iqn., eui. and naa. names of
  * ASCII letters, digits, '-', '.' and ':' only; false for anything else, out is then empty. */
@@ -88,6 +135,37 @@ int server_create(const struct server_config *cfg, struct server **out);
  * transport too and stays one portal, of the same tag. May be called before the reactors run. */
 int server_listen(struct server *s, const struct transport_ops *transport,
 		  struct portal_address *addr, uint16_t tag, char *why, size_t why_size);
+/* [main thread] The portal is none any more, over whatever transport; its sessions live on. Soon nobody
+ * can connect there, and stopped(arg) is called once on reactor 0. False: there is no such portal. */
+bool server_unlisten(struct server *s, const struct portal_address *addr,
+		     void (*stopped)(void *arg), void *arg);
+/* [main thread] Initiators that come in by this portal are sent elsewhere, as by
+ * target_config.redirect, whatever target they want; "": they are not. At most REDIRECT_MAX bytes. */
+void server_redirect(struct server *s, const struct portal_address *addr, const char *redirect,
+		     bool permanent);
+/* [main thread] From now on logins see what `exports` has, and soon all sessions do. done(arg) is called
+ * once, on a reactor, when every reactor has heard of it. A session of a target that is not there any
+ * more goes on; whoever does not want that asks server_each_session() after this, when no login that
+ * began earlier can get in any more, and may take it back. */
+void server_set_exports(struct server *s, struct exports *exports, void (*done)(void *arg),
+			void *arg);
+/* [any thread] Under the lock of the registry: visit() calls nothing of the server. */
+void server_each_session(struct server *s,
+			 void (*visit)(const struct session_info *session, void *arg), void *arg);
+
+/* Who still uses units that target_remove_lun() has taken out? Borrowed until done(). */
+struct unit_search {
+	struct lu **units;
+	unsigned int unit_count;
+	bool tell; /* the log names the sessions */
+	bool forget; /* sessions forget what they knew of these units: nobody uses them any more */
+	void (*done)(void *arg); /* on a reactor, once */
+	void *arg;
+};
+/* [main thread] Every reactor looks, and says lu_set_used() of those that are. To be repeated until
+ * nobody does, and once more, with `forget`. -ENOMEM: done() will not be called. */
+int server_find_users(struct server *s, const struct unit_search *search);
+
 /* [any thread] Stops listening and accepting logins, asks every initiator to log out, lets commands in
  * progress finish for at most drain_ms, closes every session that is left, then calls stopped(arg) once
  * on reactor 0. */

@@ -73,7 +73,8 @@ struct pdu {
 	const uint8_t *data; /* data_len bytes; NULL iff data_len is 0 or `dropped` */
 	/* SCSI Command with data: the buffer that data points into (at offset 0), with room for
 	 * min(EDTL, FirstBurstLength, FIRST_ROOM) bytes, or more. The callee takes it by setting buf
-	 * to NULL. NULL for others. */
+	 * to NULL. Or NULL: the data is lent, wherever it was received, and at any address; who needs
+	 * it after pdu_received() has to copy it. NULL for others. */
 	struct buf *buf;
 	struct remote_data remote; /* SCSI Command */
 	bool data_digest_error; /* data segment failed its CRC: discard per RFC 7143 7.8 */

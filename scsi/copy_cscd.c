@@ -94,10 +94,10 @@ bool task_uses(const struct scsi_task *task, const struct lu *lu)
 {
 	const struct scsi_target *target = task->nexus->target;
 
-	if (target_lu(target, task->lun) == lu)
+	if (target_lu_of(target, task->lun) == lu)
 		return true;
 	for (int lun = 0; task->copies && lun < TARGET_LUNS; lun++) {
-		if (task->copy_luns[lun / 32] >> lun % 32 & 1 && target->lun[lun] == lu)
+		if (task->copy_luns[lun / 32] >> lun % 32 & 1 && target_unit(target, lun) == lu)
 			return true;
 	}
 	return false;

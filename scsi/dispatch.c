@@ -142,7 +142,7 @@ void task_enabled(struct scsi_task *task)
 void scsi_submit(struct scsi_task *task)
 {
 	int number = lun_number(task->lun);
-	struct lu *lu = number < 0 ? NULL : task->nexus->target->lun[number];
+	struct lu *lu = number < 0 ? NULL : target_found(task->nexus->target, number);
 
 	task_reset(task);
 	task->lu = lu;

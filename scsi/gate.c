@@ -98,6 +98,13 @@ static bool slot_open(struct gate_slot *slot, struct reactor *reactor)
 	return false;
 }
 
+bool gate_lets_in(struct lu *lu, struct reactor *reactor)
+{
+	struct gate_slot *slot = &lu->per_reactor[reactor->index].gate;
+
+	return __builtin_expect(slot->open, 1) || slot_open(slot, reactor);
+}
+
 bool gate_enter(struct scsi_task *task)
 {
 	struct gate_slot *slot = slot_of(task);
@@ -220,7 +227,8 @@ void gate_change(struct scsi_task *task)
 	uint32_t sequence = atomic_load_explicit(&lu->sequence, memory_order_relaxed);
 
 	atomic_store_explicit(&lu->sequence, sequence | 1, memory_order_relaxed);
-	FENCE(memory_order_release); /* odd before the first byte changes */
+	/* Odd before the first byte changes; a store past the cache heeds no weaker fence than that. */
+	FENCE(memory_order_seq_cst);
 }
 
 static void change_is_over(struct lu *lu)

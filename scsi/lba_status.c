@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * GET LBA STATUS (16), SBC 5.6: which blocks have space, as the backstore knows it. Alike
+ * GET LBA STATUS (16), SBC 5.6: which blocks have data or space, as the backstore knows it. Alike
  * neighbours are one descriptor. Where the backstore does not know, everything is mapped, which also
  * stands for "unknown". The list ends where the allocation length, our buffer or the medium does, or
  * after many small extents; the initiator asks again from there on.
@@ -26,22 +26,29 @@ static struct lba_status *descriptors(const struct scsi_task *task)
 	return (void *)(task->buf->data + sizeof(struct lba_status_header));
 }
 
-static bool is_wanted(uint32_t report_type, bool mapped)
+static bool is_wanted(uint32_t report_type, uint8_t provisioning)
 {
 	switch (report_type) {
 	case LBA_REPORT_ALL: return true;
-	case LBA_REPORT_MAPPED: return mapped;
-	case LBA_REPORT_NOT_MAPPED:
-	case LBA_REPORT_DEALLOCATED: return !mapped;
-	default: return false; /* nothing is anchored or known to be unreadable */
+	case LBA_REPORT_MAPPED: return provisioning == LBA_MAPPED;
+	case LBA_REPORT_NOT_MAPPED: return provisioning != LBA_MAPPED;
+	case LBA_REPORT_DEALLOCATED: return provisioning == LBA_DEALLOCATED;
+	case LBA_REPORT_ANCHORED: return provisioning == LBA_ANCHORED;
+	default: return false; /* nothing is known to be unreadable */
 	}
 }
 
+/* Whether there may be any on this unit. */
+static bool may_exist(const struct lu *lu, uint32_t report_type)
+{
+	return report_type != LBA_REPORT_UNREADABLE &&
+	       (report_type != LBA_REPORT_ANCHORED || lu->can_anchor);
+}
+
 /* False: there is no more room. */
-static bool add(struct scsi_task *task, uint64_t lba, uint64_t blocks, bool mapped)
+static bool add(struct scsi_task *task, uint64_t lba, uint64_t blocks, uint8_t provisioning)
 {
 	struct lba_status *d = descriptors(task) + task->scratch[COUNT];
-	uint8_t provisioning = mapped ? LBA_MAPPED : LBA_DEALLOCATED;
 
 	if (task->scratch[COUNT] && d[-1].provisioning == provisioning &&
 	    be64_get(d[-1].lba) + be32_get(d[-1].blocks) == lba) {
@@ -96,11 +103,13 @@ static bool extent_known(struct scsi_task *task)
 	struct bs_req *req = &task->req;
 	uint64_t left = task->end - task->pos, len = left;
 	uint8_t shift = task->lu->block_shift;
-	bool mapped = true;
+	uint8_t state = LBA_MAPPED;
 
 	if (req->res == 0 && req->extent.len && req->extent.len <= left) {
 		len = req->extent.len & ~(uint64_t)(task->lu->block_size - 1);
-		mapped = req->extent.mapped;
+		state = req->extent.mapped     ? LBA_MAPPED
+			: req->extent.anchored ? LBA_ANCHORED
+					       : LBA_DEALLOCATED;
 	}
 	if (req->res < 0 && req->res != -EOPNOTSUPP) {
 		task_fail_io(task);
@@ -108,10 +117,10 @@ static bool extent_known(struct scsi_task *task)
 	}
 	if (!len) { /* less than a block: part of it has space */
 		len = task->lu->block_size;
-		mapped = true;
+		state = LBA_MAPPED;
 	}
-	if (is_wanted(task->scratch[REPORT_TYPE], mapped) &&
-	    !add(task, (task->pos >> shift) + task->lba, len >> shift, mapped)) {
+	if (is_wanted(task->scratch[REPORT_TYPE], state) &&
+	    !add(task, (task->pos >> shift) + task->lba, len >> shift, state)) {
 		answer(task, task->scratch[MOST] == MOST_IN_BUFFER ? 0 : LBA_STATUS_BY_ALLOCATION);
 		return false;
 	}
@@ -181,7 +190,7 @@ static void lba_status_start(struct scsi_task *task)
 	task->scratch[MOST] = task->chunk / sizeof(struct lba_status) + 1;
 	if (task->scratch[MOST] > MOST_IN_BUFFER)
 		task->scratch[MOST] = MOST_IN_BUFFER;
-	if (!is_wanted(type, true) && !is_wanted(type, false))
+	if (!may_exist(task->lu, type))
 		task->end = 0; /* nothing to look for */
 	if (task_buffer(task, 0, RESPONSE_SIZE, extent_ask))
 		extent_ask(task);

@@ -49,6 +49,7 @@ int lu_create(const struct lu_config *cfg, struct lu **out, char *why, size_t wh
 	lu->lends = limits->lends_pointers;
 	lu->volatile_cache = limits->volatile_cache;
 	lu->can_unmap = limits->can_unmap;
+	lu->can_anchor = limits->can_unmap && limits->can_anchor;
 	/* With protection information compare data, write data and the medium's share one buffer. */
 	fit = BUF_MAX / (lu->protection ? 3 : 1) / lu->block_size;
 	lu->max_compare_blocks = (uint8_t)(fit < MAX_COMPARE_BLOCKS ? fit : MAX_COMPARE_BLOCKS);
@@ -105,7 +106,14 @@ struct lu *target_lu(const struct scsi_target *target, const uint8_t lun[8])
 {
 	int number = lun_number(lun);
 
-	return number < 0 ? NULL : target->lun[number];
+	return number < 0 ? NULL : target_found(target, number);
+}
+
+struct lu *target_lu_of(const struct scsi_target *target, const uint8_t lun[8])
+{
+	int number = lun_number(lun);
+
+	return number < 0 ? NULL : target_unit(target, number);
 }
 
 void nexus_attach(struct nexus *nexus)
@@ -126,7 +134,7 @@ void nexus_attach(struct nexus *nexus)
 static void release_all(struct nexus *nexus)
 {
 	for (int i = 0; i < TARGET_LUNS; i++) {
-		struct lu *lu = nexus->target->lun[i];
+		struct lu *lu = target_unit(nexus->target, i);
 		uint64_t holder = nexus->id;
 
 		if (lu && atomic_compare_exchange_strong(&lu->reserved_by, &holder, 0))
@@ -161,7 +169,7 @@ void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, vo
 		struct nexus *nexus = list_entry(node, struct nexus, node);
 
 		for (int i = 0; i < TARGET_LUNS; i++) {
-			if (nexus->target->lun[i] == lu)
+			if (target_unit(nexus->target, i) == lu)
 				visit(nexus, i, arg);
 		}
 	}
@@ -180,6 +188,24 @@ void target_each_nexus(const struct scsi_target *target,
 		if (nexus->target == target)
 			visit(nexus, arg);
 	}
+	pthread_mutex_unlock(&nexuses.lock);
+}
+
+/* A nexus is on the list before this, and prepared, or sees the unit when it asks for its reservations
+ * after it has come there. */
+void target_publish_lun(struct scsi_target *target, unsigned int lun, struct lu *lu,
+			void (*prepare)(struct nexus *nexus, void *arg), void *arg)
+{
+	struct list *node;
+
+	pthread_mutex_lock(&nexuses.lock);
+	list_for_each(node, &nexuses.list) {
+		struct nexus *nexus = list_entry(node, struct nexus, node);
+
+		if (nexus->target == target)
+			prepare(nexus, arg);
+	}
+	atomic_store_explicit(&target->lun[lun], lu, memory_order_release);
 	pthread_mutex_unlock(&nexuses.lock);
 }
 

@@ -54,8 +54,8 @@ static bool same_io(struct scsi_task *task, void (*step)(struct scsi_task *task)
 
 	if (opcode != BS_WRITE)
 		return task_io(task, opcode, (task->lba + p->done) << shift,
-			       (uint64_t)p->count << shift, NULL, p->transfers ? BS_TUPLES : 0,
-			       step);
+			       (uint64_t)p->count << shift, NULL,
+			       (p->transfers ? BS_TUPLES : 0) | write_same_zero_flags(task), step);
 	make_tuples(task);
 	return protect_write(task, task->buf->data, p->tuples, 0, step);
 }
@@ -99,7 +99,7 @@ static void same_run(struct scsi_task *task, enum bs_opcode opcode)
 static void zeros_run(struct scsi_task *task)
 {
 	protect_of(task)->most = YIELD_BLOCKS;
-	same_run(task, task_has_bit(task, WRITE_SAME_UNMAP) ? BS_UNMAP : BS_ZERO);
+	same_run(task, write_same_zero_opcode(task));
 }
 
 static void copies_run(struct scsi_task *task)

@@ -63,7 +63,7 @@ bool unit_ready(struct scsi_task *task)
 		return false;
 	}
 	if (__builtin_expect(lu_is(task->lu, LU_WATCHES_SPACE), 0) &&
-	    task->row->flags & ROW_MEDIUM && thresholds_due(task))
+	    task->row->flags & ROW_MEDIUM && !task->lent_data && thresholds_due(task))
 		return false;
 	return true;
 }

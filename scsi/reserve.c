@@ -47,7 +47,7 @@ void reservation_changed(struct lu *lu)
 void reservations_meet(struct nexus *nexus)
 {
 	for (int i = 0; i < TARGET_LUNS; i++) {
-		struct lu *lu = nexus->target->lun[i];
+		struct lu *lu = target_unit(nexus->target, i);
 
 		if (!lu)
 			continue;

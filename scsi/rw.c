@@ -4,6 +4,7 @@
  * BUF_MAX; a read from memory that the backstore lends goes in one piece and needs no buffer.
  */
 #include "rows.h"
+#include "task_set.h"
 
 /* --- READ */
 
@@ -167,10 +168,43 @@ static bool write_into_bigger(struct scsi_task *task, uint32_t step)
 	return task->buf != NULL;
 }
 
+static bool writes_at_once(struct lu *lu, struct reactor *reactor)
+{
+	return lu->lends && gate_lets_in(lu, reactor);
+}
+
+/* Straight from where the port has the data. */
+static void write_lent(struct scsi_task *task)
+{
+	bool done;
+
+	if (__builtin_expect(!writes_at_once(task->lu, task->reactor), 0)) {
+		task->status = SAM_BUSY; /* the LUN has become another unit's meanwhile */
+		task_end(task);
+		return;
+	}
+	if (!block_begin_out(task))
+		return;
+	stat_add(&task_stats(task)->writes, 1);
+	stat_add(&task_stats(task)->write_bytes, task->end);
+	done = task_io(task, BS_WRITE, task->lba << task->lu->block_shift, task->end,
+		       (void *)(uintptr_t)task->lent_data,
+		       write_flags(task->lu, task_has_bit(task, RW_FUA)), NULL);
+	assert(done);
+	if (task->req.res < 0)
+		task_fail_io(task);
+	else
+		task_good(task);
+}
+
 static void write_start(struct scsi_task *task)
 {
 	uint32_t first;
 
+	if (task->lent_data) {
+		write_lent(task);
+		return;
+	}
 	if (task_protected(task)) {
 		protect_write_start(task);
 		return;
@@ -264,3 +298,13 @@ const struct cdb_row write32_row = { .name = "WRITE (32)",
 				     .exists = protect_allows_32,
 				     WRITES_MEDIUM,
 				     MEDIUM };
+
+bool scsi_takes_lent(const struct scsi_task *task)
+{
+	struct lu *lu = target_lu(task->nexus->target, task->lun);
+	const struct cdb_row *row = cdb_find(task->cdb);
+
+	return lu && row && row->start == write_start && task->first_len == task->edtl &&
+	       !lu_is(lu, LU_WATCHES_SPACE) && task_set_lets_in(task) &&
+	       writes_at_once(lu, task->reactor);
+}

@@ -100,9 +100,9 @@ struct cdb_row {
 	uint8_t alloc_at, alloc_len; /* ALLOCATION LENGTH: byte and width; width 0 = none */
 	/* Called with task->context before that is freed, however the task ends; NULL: nothing to do. */
 	void (*cleanup)(struct scsi_task *task);
-	/* Bits of the flags byte (see cdb_flags_at) that exist only where space can be given back, and
-	 * only where blocks have protection information. */
-	uint8_t unmap_bits, protect_bits;
+	/* Bits of the flags byte (see cdb_flags_at) that exist only where space can be given back, where
+	 * it can be taken in advance, and where blocks have protection information. */
+	uint8_t unmap_bits, anchor_bits, protect_bits;
 	uint16_t nominal_s, recommended_s; /* timeouts */
 };
 
@@ -192,8 +192,9 @@ struct lu {
 	struct reservations *reservations; /* persistent ones: pr.h */
 	struct lu_pages *pages; /* mode and log pages: pages.h */
 	uint8_t protection; /* 0: blocks have none; else the protection type 1, 2, 3 */
-	bool lends, volatile_cache, can_unmap, removable;
+	bool lends, volatile_cache, can_unmap, can_anchor, removable;
 	_Atomic uint32_t condition; /* enum lu_condition */
+	_Atomic bool leaving, used; /* target_remove_lun(), lu_set_used() */
 	struct lu_mode mode;
 	_Atomic uint32_t exclusive; /* an exclusive command drains or runs */
 	/* 0: there was no exclusive command yet; odd: one is changing the medium; else it has changed
@@ -236,6 +237,7 @@ static inline uint32_t lu_atomic_max(const struct lu *lu)
 static inline uint8_t cdb_absent_bits(const struct cdb_row *row, const struct lu *lu)
 {
 	return (uint8_t)((lu && lu->can_unmap ? 0 : row->unmap_bits) |
+			 (lu && lu->can_anchor ? 0 : row->anchor_bits) |
 			 (lu && lu->protection ? 0 : row->protect_bits));
 }
 
@@ -252,12 +254,30 @@ static inline int lun_number(const uint8_t lun[8])
 	return be64_get(all) & ~ours ? -1 : lun[1];
 }
 
+/* What a command finds there; add_lun() has published it by a release. */
+static inline struct lu *target_found(const struct scsi_target *target, int lun)
+{
+	return atomic_load_explicit(&target->lun[lun], memory_order_acquire);
+}
+
+/* The unit of this number, also one that is leaving: it comes into the one place before it goes from
+ * the other. */
+static inline struct lu *target_unit(const struct scsi_target *target, int lun)
+{
+	struct lu *lu = target->lun[lun], *leaving = lu ? NULL : target->leaving[lun];
+
+	/* It may have returned between the two looks. */
+	return lu ? lu : leaving ? leaving : target->lun[lun];
+}
+
 static inline struct lu_stats *task_stats(struct scsi_task *task)
 {
 	return &task->lu->per_reactor[task->reactor->index].stats;
 }
 
 /* --- gate.c */
+/* Whether gate_enter() will not wait for the rest of this turn. */
+bool gate_lets_in(struct lu *lu, struct reactor *reactor);
 /* Enters for one backstore write. False: the task waits, and task_io_start() follows. */
 bool gate_enter(struct scsi_task *task);
 void gate_leave(struct scsi_task *task);
@@ -382,6 +402,9 @@ bool block_begin_out(struct scsi_task *task);
 void block_settle(struct scsi_task *task);
 /* Decode WRITE SAME and WRITE ATOMIC and check their range and length. False: ended. */
 bool write_same_check(struct scsi_task *task);
+/* How zeros are written: UNMAP and ANCHOR say it. */
+enum bs_opcode write_same_zero_opcode(const struct scsi_task *task);
+uint32_t write_same_zero_flags(const struct scsi_task *task);
 bool write_atomic_check(struct scsi_task *task);
 /* Where data of a compare differs, or -1. */
 int64_t block_compare(const uint8_t *a, const uint8_t *b, uint32_t len);
@@ -394,6 +417,10 @@ void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, vo
 /* [any thread] Each nexus of the target, under the lock of the list of nexuses. */
 void target_each_nexus(const struct scsi_target *target,
 		       void (*visit)(struct nexus *nexus, void *arg), void *arg);
+
+/* [main thread] prepare() for each nexus of the target, then commands find lu; both under that lock. */
+void target_publish_lun(struct scsi_target *target, unsigned int lun, struct lu *lu,
+			void (*prepare)(struct nexus *nexus, void *arg), void *arg);
 
 /* --- mode.c */
 /* [main thread] The unit's pages, with what the store has of them. -errno with why. */

@@ -107,7 +107,7 @@ int sense_write_progress(uint8_t *out, enum sense_code code, bool descriptor, ui
 void task_sense_code(struct scsi_task *task, enum sense_code code)
 {
 	/* The port also asks for tasks that were never submitted: task->lu is not set. */
-	const struct lu *lu = target_lu(task->nexus->target, task->lun);
+	const struct lu *lu = target_lu_of(task->nexus->target, task->lun);
 	bool descriptor = lu && atomic_load_explicit(&lu->mode.d_sense, memory_order_relaxed);
 
 	task->status = SAM_CHECK_CONDITION;

@@ -143,6 +143,7 @@ static void memory_ready(struct buf_waiter *waiter, struct buf *buf)
 	struct scsi_task *task = container_of(waiter, struct scsi_task, waiter);
 
 	task->buf = buf;
+	task->nexus->hungry--;
 	task_go_on(task);
 }
 
@@ -174,6 +175,7 @@ bool task_buffer(struct scsi_task *task, uint32_t front, uint32_t len,
 	task->waiter.ready = memory_ready;
 	list_init(&task->waiter.node);
 	buf_wait(task->reactor, &task->waiter);
+	task_set_hungry(task->nexus);
 	return false;
 }
 
@@ -318,7 +320,10 @@ void scsi_abort(struct scsi_task *task)
 	task->aborted = true;
 	switch ((enum task_waits)task->waits) {
 	case WAITS_TASK_SET: task_set_withdraw(task); break;
-	case WAITS_MEMORY: buf_wait_cancel(task->reactor, &task->waiter); break;
+	case WAITS_MEMORY:
+		buf_wait_cancel(task->reactor, &task->waiter);
+		task->nexus->hungry--;
+		break;
 	case WAITS_GATE:
 	case WAITS_LOCK:
 	case WAITS_DRAIN:

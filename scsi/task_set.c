@@ -68,6 +68,8 @@ bool task_set_enter_slowly(struct scsi_task *task)
 		enable(set, task);
 		return true;
 	}
+	if (task->nexus->hungry && task->first_buf)
+		return refuse(task, SAM_TASK_SET_FULL);
 	set->dormant++;
 	task->set_state = SET_DORMANT;
 	task->waits = WAITS_TASK_SET;
@@ -118,12 +120,32 @@ static struct scsi_task *next_enabled(struct nexus *nexus)
 	return NULL;
 }
 
-/* A command that runs may end at once and change the list in any way. */
+static struct scsi_task *next_with_memory(struct nexus *nexus)
+{
+	struct list *node;
+
+	list_for_each(node, &nexus->dormant) {
+		struct scsi_task *task = list_entry(node, struct scsi_task, set_node);
+
+		if (task->first_buf)
+			return task;
+	}
+	return NULL;
+}
+
+/* A command that runs or is refused may end at once and change the list in any way. */
 static void wake(struct work *work)
 {
 	struct nexus *nexus = container_of(work, struct nexus, wake);
 	struct scsi_task *task;
 
+	while (nexus->hungry && (task = next_with_memory(nexus))) {
+		list_del(&task->set_node);
+		task_set_of(task)->dormant--;
+		task->set_state = SET_NONE;
+		task->waits = WAITS_NOTHING;
+		refuse(task, SAM_TASK_SET_FULL);
+	}
 	while ((task = next_enabled(nexus))) {
 		task->waits = WAITS_NOTHING;
 		task_enabled(task);
@@ -137,10 +159,17 @@ static void wake_later(struct nexus *nexus)
 			      &nexus->wake);
 }
 
+void task_set_hungry(struct nexus *nexus)
+{
+	nexus->hungry++;
+	wake_later(nexus);
+}
+
 void task_set_attach(struct nexus *nexus)
 {
 	list_init(&nexus->dormant);
 	nexus->wake = (struct work){ .fn = wake };
+	nexus->hungry = 0;
 	for (int i = 0; i < TARGET_LUNS; i++)
 		nexus->sets[i] = (struct task_set){ 0 };
 }
@@ -204,7 +233,7 @@ void nexus_clear_aca(struct nexus *nexus, const struct lu *lu)
 	for (int i = 0; i < TARGET_LUNS; i++) {
 		struct task_set *set = &nexus->sets[i];
 
-		if (lu && nexus->target->lun[i] != lu)
+		if (lu && target_unit(nexus->target, i) != lu)
 			continue;
 		set->aca &= (uint8_t)~ACA_ESTABLISHED;
 		if (set->dormant)

@@ -13,7 +13,9 @@
  * A command leaves the set when its status goes out, or its initiator is told that it was aborted
  * (scsi_give_up()). CHECK CONDITION with NACA in the CONTROL byte establishes the ACA condition;
  * dormant commands stay so until it is cleared. Commands that run already run to their end: they may
- * hold memory and the write gate, which others need.
+ * hold memory and the write gate, which others need. A dormant write that has brought data holds memory,
+ * too: while a command of its nexus waits for some, which may be the one that it is behind, there is no
+ * such write; its initiator sends it again.
  *
  * All [owner thread of the nexus].
  */
@@ -56,15 +58,23 @@ static inline bool task_set_plain(const struct task_set *set)
 bool task_set_enter_slowly(struct scsi_task *task);
 void task_set_leave_slowly(struct scsi_task *task);
 
+/* The plain case: it does not wait. */
+static inline bool task_set_lets_in(const struct scsi_task *task)
+{
+	const struct task_set *set = task_set_of(task);
+
+	return __builtin_expect(task->attribute <= ATTR_SIMPLE && task_set_plain(set) &&
+					set->enabled < TASK_SET_MAX,
+				1);
+}
+
 /* A task of an existing unit has come. False: it waits, and task_enabled() follows; or it has
  * ended. */
 static inline bool task_set_enter(struct scsi_task *task)
 {
 	struct task_set *set = task_set_of(task);
 
-	if (__builtin_expect(task->attribute > ATTR_SIMPLE || !task_set_plain(set) ||
-				     set->enabled >= TASK_SET_MAX,
-			     0))
+	if (!task_set_lets_in(task))
 		return task_set_enter_slowly(task);
 	set->enabled++;
 	task->set_state = SET_SIMPLE;
@@ -88,6 +98,9 @@ static inline void task_set_leave(struct scsi_task *task)
 	task->set_state = SET_NONE;
 }
 
+/* One more command of the nexus waits for memory (nexus.hungry, which memory or its abort takes back).
+ * Dormant ones that hold some, and may wait for it, are answered TASK SET FULL at the end of the turn. */
+void task_set_hungry(struct nexus *nexus);
 /* A dormant task is aborted. */
 void task_set_withdraw(struct scsi_task *task);
 void task_set_attach(struct nexus *nexus);

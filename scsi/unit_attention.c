@@ -65,7 +65,7 @@ uint32_t unit_attention_sense(const struct lu *lu, enum unit_attention ua, uint8
 void nexus_raise_ua(struct nexus *nexus, const struct lu *lu, enum unit_attention ua)
 {
 	for (int i = 0; i < TARGET_LUNS; i++) {
-		if (nexus->target->lun[i] == lu)
+		if (target_unit(nexus->target, i) == lu)
 			atomic_fetch_or(&nexus->unit_attentions[i], 1u << ua);
 	}
 }

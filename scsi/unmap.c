@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* UNMAP, SBC 5.35. Every descriptor is checked before the first one is carried out. */
+/*
+ * UNMAP, SBC 5.35. Every descriptor is checked before the first one is carried out. With ANCHOR the
+ * blocks keep space, or get it, and read as zeros like the others.
+ */
 #include "rows.h"
 
 enum { YIELD_BYTES = 16 << 20 }; /* others run after so much */
@@ -45,6 +48,7 @@ static bool unmap_check(struct scsi_task *task, uint32_t *count)
 static void unmap_done(struct scsi_task *task)
 {
 	const struct unmap_descriptor *d = unmap_descriptors(task);
+	bool anchor = task_has_bit(task, UNMAP_ANCHOR);
 	uint8_t shift = task->lu->block_shift;
 	uint64_t blocks;
 
@@ -68,8 +72,9 @@ static void unmap_done(struct scsi_task *task)
 		task->chunk = (blocks << shift) < YIELD_BYTES - task->chunk
 				      ? task->chunk + (uint32_t)(blocks << shift)
 				      : YIELD_BYTES;
-		if (!task_io(task, BS_UNMAP, be64_get(d[task->pos++].lba) << shift, blocks << shift,
-			     NULL, 0, unmap_done))
+		if (!task_io(task, anchor ? BS_ZERO : BS_UNMAP,
+			     be64_get(d[task->pos++].lba) << shift, blocks << shift, NULL,
+			     anchor ? BS_ANCHOR : 0, unmap_done))
 			return;
 	}
 }
@@ -117,10 +122,11 @@ static bool lu_can_unmap(const struct lu *lu)
 }
 
 const struct cdb_row unmap_row = { .name = "UNMAP",
-				   USAGE10(CDB_UNMAP, 0, 0, 0, 0, 0, 0, LEN2, CONTROL),
+				   USAGE10(CDB_UNMAP, UNMAP_ANCHOR, 0, 0, 0, 0, 0, LEN2, CONTROL),
 				   .start = unmap_start,
 				   .direction = DIR_OUT,
 				   .rule = RSV_WRITE,
 				   .flags = ROW_MEDIUM | ROW_WRITES,
 				   .exists = lu_can_unmap,
+				   .anchor_bits = UNMAP_ANCHOR,
 				   LONG };

@@ -71,6 +71,8 @@ int vpd_provisioning(struct scsi_task *task, uint8_t *out)
 	page->threshold_exponent = lu_threshold_exponent(task->lu);
 	page->flags =
 		PROVISIONING_LBPU | PROVISIONING_LBPWS | PROVISIONING_LBPWS10 | PROVISIONING_LBPRZ;
+	if (task->lu->can_anchor)
+		page->flags |= PROVISIONING_ANC_SUP;
 	page->type = PROVISIONING_THIN;
 	return sizeof(*page) - sizeof(page->header);
 }

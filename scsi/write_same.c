@@ -3,7 +3,8 @@
  * WRITE SAME, SBC 5.52: one block of Data-Out, or zeros (NDOB), all over a range. Zeros become
  * one request of the backstore, and with UNMAP the space may go back. Other data is written, with
  * UNMAP too: what is read afterwards has to be what was sent, and unmapped blocks read as zeros
- * (LBPRZ), so they are unmapped for zeros alone (SBC 4.7.3.4). Zero blocks are refused (WSNZ): the
+ * (LBPRZ), so they are unmapped for zeros alone (SBC 4.7.3.4). With ANCHOR they are not given back:
+ * they read as zeros and have space. Zero blocks are refused (WSNZ): the
  * whole rest of the medium is nothing to be written by a field that was forgotten.
  */
 #include <string.h>
@@ -21,7 +22,19 @@ static bool is_zero(const uint8_t *data, uint32_t len)
 	return data[0] == 0 && !memcmp(data, data + 1, len - 1);
 }
 
-/* task->req.opcode says how; res is that of the last chunk. */
+enum bs_opcode write_same_zero_opcode(const struct scsi_task *task)
+{
+	return task_has_bit(task, WRITE_SAME_UNMAP) && !task_has_bit(task, WRITE_SAME_ANCHOR)
+		       ? BS_UNMAP
+		       : BS_ZERO;
+}
+
+uint32_t write_same_zero_flags(const struct scsi_task *task)
+{
+	return task_has_bit(task, WRITE_SAME_ANCHOR) ? BS_ANCHOR : 0;
+}
+
+/* scratch[0] says how, scratch[2] with which flags; req.res is that of the last chunk. */
 static void write_same_next(struct scsi_task *task)
 {
 	uint64_t base = task->lba << task->lu->block_shift, left;
@@ -55,7 +68,7 @@ static void write_same_next(struct scsi_task *task)
 		task->chunk = left < most ? (uint32_t)left : most;
 		if (!task_io(task, opcode, base + task->pos, task->chunk,
 			     opcode == BS_WRITE ? task->buf->data : NULL,
-			     opcode == BS_WRITE ? write_flags(task->lu, false) : 0,
+			     opcode == BS_WRITE ? write_flags(task->lu, false) : task->scratch[2],
 			     write_same_next))
 			return;
 	}
@@ -65,14 +78,10 @@ static void write_same_run(struct scsi_task *task, enum bs_opcode opcode)
 {
 	task->scratch[0] = opcode;
 	task->scratch[1] = 0;
+	task->scratch[2] = write_same_zero_flags(task);
 	task->chunk = 0;
 	task->req.res = 0;
 	write_same_next(task);
-}
-
-static enum bs_opcode zeros_opcode(const struct scsi_task *task)
-{
-	return task_has_bit(task, WRITE_SAME_UNMAP) ? BS_UNMAP : BS_ZERO;
 }
 
 static void write_same_arrived(struct scsi_task *task)
@@ -83,7 +92,7 @@ static void write_same_arrived(struct scsi_task *task)
 	uint8_t *data = task->buf->data;
 
 	if (is_zero(data, block)) {
-		write_same_run(task, zeros_opcode(task));
+		write_same_run(task, write_same_zero_opcode(task));
 		return;
 	}
 	/* first_buf was small: more copies at a time when there is memory. */
@@ -117,6 +126,10 @@ bool write_same_check(struct scsi_task *task)
 	block_decode(task);
 	if (!block_check_range(task))
 		return false;
+	if (task_has_bit(task, WRITE_SAME_ANCHOR) && !task_has_bit(task, WRITE_SAME_UNMAP)) {
+		task_fail_cdb(task, cdb_flags_at(task->row), 4);
+		return false;
+	}
 	if (task->blocks && task->blocks <= MAX_WRITE_SAME_BYTES >> lu->block_shift)
 		return true;
 	task_fail_cdb(task, block_length_at(task->row), 7);
@@ -142,7 +155,7 @@ static void write_same_start(struct scsi_task *task)
 	}
 	task->end = task->blocks << lu->block_shift;
 	if (no_data) {
-		write_same_run(task, zeros_opcode(task));
+		write_same_run(task, write_same_zero_opcode(task));
 		return;
 	}
 	most = task->end < PATTERN_SIZE ? (uint32_t)task->end : PATTERN_SIZE;
@@ -155,32 +168,37 @@ static void write_same_start(struct scsi_task *task)
 	write_same_fetch(task);
 }
 
-/* ANCHOR is outside the masks: there are no anchored blocks (ANC_SUP is 0). */
 const struct cdb_row write_same10_row = { .name = "WRITE SAME (10)",
-					  USAGE10(CDB_WRITE_SAME_10, RW_PROTECT | WRITE_SAME_UNMAP,
+					  USAGE10(CDB_WRITE_SAME_10,
+						  RW_PROTECT | WRITE_SAME_ANCHOR | WRITE_SAME_UNMAP,
 						  LBA4, 0, LEN2, CONTROL),
 					  .start = write_same_start,
 					  PROTECTABLE,
 					  .unmap_bits = WRITE_SAME_UNMAP,
+					  .anchor_bits = WRITE_SAME_ANCHOR,
 					  WRITES_MEDIUM,
 					  LONG };
 
 const struct cdb_row write_same16_row = { .name = "WRITE SAME (16)",
 					  USAGE16(CDB_WRITE_SAME_16,
-						  RW_PROTECT | WRITE_SAME_UNMAP | WRITE_SAME_NDOB,
+						  RW_PROTECT | WRITE_SAME_ANCHOR |
+							  WRITE_SAME_UNMAP | WRITE_SAME_NDOB,
 						  LBA8, LEN4, 0, CONTROL),
 					  .start = write_same_start,
 					  PROTECTABLE,
 					  .unmap_bits = WRITE_SAME_UNMAP,
+					  .anchor_bits = WRITE_SAME_ANCHOR,
 					  WRITES_MEDIUM,
 					  LONG };
 
 const struct cdb_row write_same32_row = { .name = "WRITE SAME (32)",
-					  USAGE32(SA_WRITE_SAME_32,
-						  RW_PROTECT | WRITE_SAME_UNMAP | WRITE_SAME_NDOB),
+					  USAGE32(SA_WRITE_SAME_32, RW_PROTECT | WRITE_SAME_ANCHOR |
+									    WRITE_SAME_UNMAP |
+									    WRITE_SAME_NDOB),
 					  .start = write_same_start,
 					  PROTECTABLE,
 					  .exists = protect_allows_32,
 					  .unmap_bits = WRITE_SAME_UNMAP,
+					  .anchor_bits = WRITE_SAME_ANCHOR,
 					  WRITES_MEDIUM,
 					  LONG };

@@ -27,7 +27,7 @@ bool abort_wait_names(const struct abort_wait *w, const struct command *c)
 	if (w->medium && w->lu) /* copies that were sent to other units can write here */
 		return task_uses(&c->task, w->lu);
 	if (w->lu) /* whatever target it was reached through */
-		return w->lu == target_lu(c->session->nexus.target, c->task.lun);
+		return w->lu == target_lu_of(c->session->nexus.target, c->task.lun);
 	return !w->target || w->target == c->session->nexus.target;
 }
 
@@ -97,7 +97,7 @@ static bool past_medium(const struct command *c)
 
 static bool of_lu(const struct command *c, const struct lu *lu)
 {
-	return target_lu(c->session->nexus.target, c->task.lun) == lu;
+	return target_lu_of(c->session->nexus.target, c->task.lun) == lu;
 }
 
 /* Also waits for what others have aborted, of whatever nexus: it may have been a victim's when it

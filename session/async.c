@@ -140,8 +140,10 @@ struct lun_event {
 static void raise_luns_changed(struct session *s)
 {
 	for (unsigned int i = 0; i < TARGET_LUNS; i++) {
-		if (s->nexus.target->lun[i])
-			nexus_raise_ua(&s->nexus, s->nexus.target->lun[i], UA_LUNS_CHANGED);
+		const struct lu *lu = s->nexus.target->lun[i]; /* which may leave meanwhile */
+
+		if (lu)
+			nexus_raise_ua(&s->nexus, lu, UA_LUNS_CHANGED);
 	}
 }
 

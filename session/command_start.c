@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "session/flow.h"
 #include "session/recovery.h"
 
 static void early_sense(struct command *c, uint8_t key, uint8_t asc, uint8_t ascq)
@@ -130,7 +131,7 @@ static struct command *command_new(struct iconn *ic, struct pdu *pdu)
 
 	if (!c)
 		return NULL;
-	memset(c, 0, offsetof(struct command, response));
+	memset(c, 0, offsetof(struct command, task.sense));
 	c->task.port = &command_port_ops;
 	c->task.nexus = &s->nexus;
 	c->task.reactor = s->rs->reactor;
@@ -168,14 +169,47 @@ static void command_discard(struct command *c)
 	pool_put(&c->session->rs->commands, c);
 }
 
+/* Lent data that has to wait. False: no memory. */
+static bool keep(struct command *c, const struct pdu *pdu)
+{
+	uint32_t room = c->task.edtl < FIRST_ROOM ? c->task.edtl : FIRST_ROOM;
+	struct reactor *reactor = c->task.reactor;
+	struct buf *buf = buf_get(reactor, room > pdu->data_len ? room : pdu->data_len);
+
+	if (!buf)
+		return false;
+	memcpy(buf->data, pdu->data, pdu->data_len);
+	stat_add(&reactor->stats.bytes_copied, pdu->data_len);
+	stat_add(&c->ic->conn->bytes_copied, pdu->data_len);
+	c->task.first_buf = buf;
+	return true;
+}
+
+/* The SCSI layer will have used up the data when the command has been started. */
+static bool goes_through(const struct command *c, const struct pdu *pdu)
+{
+	const struct bhs_scsi_command *req = &pdu->h.scsi_command;
+
+	return !c->held && !c->kept && (req->flags & (CMD_FINAL | CMD_READ)) == CMD_FINAL &&
+	       flow_is_free(c) && !c->session->rs->draining && scsi_takes_lent(&c->task);
+}
+
 static void take_first_data(struct command *c, struct pdu *pdu)
 {
-	if (pdu->data_len && !pdu->dropped) {
+	if (!pdu->data_len || pdu->dropped)
+		return;
+	c->task.first_len = pdu->data_len;
+	if (pdu->buf) {
 		c->task.first_buf = pdu->buf;
-		c->task.first_len = pdu->data_len;
-		stat_add(&c->session->stats.write_bytes, pdu->data_len);
 		pdu->buf = NULL;
+	} else if (goes_through(c, pdu)) {
+		c->task.lent_data = pdu->data;
+	} else if (!keep(c, pdu)) {
+		c->task.first_len = 0;
+		pdu->dropped = true;
+		return;
 	}
+	stat_add(&c->session->stats.write_bytes, pdu->data_len);
 }
 
 static bool command_ahs(struct iconn *ic, struct command *c, const struct pdu *pdu)

@@ -22,14 +22,6 @@ static uint64_t tick_interval(const struct server_limits *l)
 	return s * NSEC_PER_SEC / 2;
 }
 
-static void left_login(struct iconn *ic)
-{
-	if (!list_empty(&ic->login_node)) {
-		list_del(&ic->login_node);
-		ic->rs->unauthenticated_count--;
-	}
-}
-
 void iconn_event(struct iconn *ic, enum iconn_event event)
 {
 	ic->state = machine_next(&connection_machine, &ic->history, ic->state, event,
@@ -83,24 +75,6 @@ static void login_deadline(struct timer *t)
 	iconn_close(ic, false);
 }
 
-/* Newcomers push out the connection that has been longest without a login: an attacker who opens
- * connections cannot lock out initiators that log in at once. */
-static void evict_oldest(struct reactor_state *rs)
-{
-	struct server *s = rs->server;
-	uint32_t share = s->cfg.limits.max_unauthenticated / s->cfg.reactor_count;
-	struct iconn *oldest;
-
-	if (rs->unauthenticated_count <= (share ? share : 1))
-		return;
-	oldest = list_entry(rs->unauthenticated.next, struct iconn, login_node);
-	log_write_limited(&peer_limit, LOG_LEVEL_WARN,
-			  "%s: too many connections without a login, closing the oldest",
-			  oldest->conn->peer_name);
-	left_login(oldest);
-	iconn_close(oldest, false);
-}
-
 static void accepted(void *ctx, struct conn *conn)
 {
 	struct server *s = ctx;
@@ -123,15 +97,13 @@ static void accepted(void *ctx, struct conn *conn)
 	list_init(&ic->unacked);
 	list_add_tail(&rs->connections, &ic->node);
 	traffic_opened(rs, conn);
-	list_add_tail(&rs->unauthenticated, &ic->login_node);
-	rs->unauthenticated_count++;
+	newcomer_came(ic);
 	s->connections++;
 	if (rs->draining) {
 		iconn_close(ic, false);
 		return;
 	}
 	timer_arm(rs->reactor, &ic->timer, s->cfg.limits.login_timeout_s * NSEC_PER_SEC);
-	evict_oldest(rs);
 }
 
 /* Full feature phase begins: from the login deadline to the keep-alive tick. */
@@ -139,7 +111,7 @@ static void check_phase(struct iconn *ic)
 {
 	if (!iconn_up(ic) || list_empty(&ic->login_node))
 		return;
-	left_login(ic);
+	newcomer_left(ic);
 	ic->timer.fn = tick;
 	ic->last_heard = ic->last_read = ic->last_tick = reactor_now(ic->rs->reactor);
 	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(&ic->rs->server->cfg.limits));
@@ -289,6 +261,7 @@ static void pdu_received(struct conn *conn, struct pdu *pdu)
 					   "not a Login Request during login");
 			return;
 		}
+		newcomer_went_on(ic);
 		login_drive(ic, pdu);
 		check_phase(ic);
 		break;
@@ -388,7 +361,7 @@ static void closed(struct conn *conn)
 	if (iconn_live(ic))
 		iconn_event(ic, CONN_EV_LOST);
 	log_end(ic);
-	left_login(ic);
+	newcomer_left(ic);
 	list_del(&ic->node);
 	traffic_closed(ic);
 	timer_cancel(rs->reactor, &ic->timer);

@@ -5,7 +5,8 @@
  * 4.2.2.3.3). That the transport has sent them says little: another TCP connection may still be faster.
  * And not everything has a StatSN that is acknowledged: Data-In has none. So each other connection gets a
  * NOP-In that wants an answer; it stands behind everything that was sent, and when its NOP-Out is here
- * the initiator has all of it. A connection that ends brings nothing any more.
+ * the initiator has all of it. A connection that ends brings nothing any more when its transport has given
+ * everything back: one that is still on its way there, its last words perhaps not sent, is waited for, too.
  *
  * This is more than TaskReporting=RFC3720 asks for, which is all that we offer, and less than
  * ResponseFence. What comes after the answer is not held back (4.2.2.3.3 c): responses of tasks that are
@@ -24,7 +25,7 @@ static unsigned int others(const struct tmf *tmf)
 	list_for_each(pos, &tmf->session->conns) {
 		const struct iconn *ic = list_entry(pos, struct iconn, session_node);
 
-		n += ic != tmf->ic && iconn_up(ic);
+		n += ic != tmf->ic;
 	}
 	return n;
 }
@@ -45,8 +46,12 @@ bool fence_raise(struct tmf *tmf)
 		struct iconn *ic = list_entry(pos, struct iconn, session_node);
 		uint32_t before = ic->nop_ttt;
 
-		if (ic == tmf->ic || !iconn_up(ic) || tmf->post_count == n)
+		if (ic == tmf->ic || tmf->post_count == n)
 			continue;
+		if (!iconn_up(ic)) {
+			tmf->posts[tmf->post_count++] = (struct fence_post){ ic, TAG_NONE };
+			continue;
+		}
 		nop_in_ping(ic);
 		tmf->unfenced |= ic->nop_ttt == before; /* no memory to ask */
 		tmf->posts[tmf->post_count++] = (struct fence_post){ ic, ic->nop_ttt };

@@ -45,12 +45,16 @@ static inline void flow_slot_back(struct session *s, const struct iconn *ic)
 
 bool flow_admit_slowly(struct command *c);
 
+/* It may start, and nothing has to be counted. */
+static inline bool flow_is_free(const struct command *c)
+{
+	return __builtin_expect(c->task.edtl <= FLOW_LONG && !c->session->parked_count, 1);
+}
+
 /* c may start. False: it is parked, and command_submit() follows. */
 static inline bool flow_admit(struct command *c)
 {
-	if (__builtin_expect(c->task.edtl <= FLOW_LONG && !c->session->parked_count, 1))
-		return true;
-	return flow_admit_slowly(c);
+	return flow_is_free(c) || flow_admit_slowly(c);
 }
 
 /* c, whose flow is not FLOW_NOTHING, holds no memory any more. */

@@ -21,6 +21,7 @@
 #include "core/pool.h"
 #include "session.h"
 #include "session/connection_state.h"
+#include "session/exports.h"
 #include "session/login.h"
 #include "session/session_state.h"
 #include "session/login_failures.h"
@@ -56,6 +57,7 @@ struct portal {
 		struct listener *listener;
 	} listeners[TRANSPORTS_MAX];
 	unsigned int listener_count;
+	struct redirect redirect; /* server_redirect() */
 };
 
 /* What went over one transport on one reactor; payload bytes. */
@@ -75,8 +77,13 @@ struct reactor_state {
 	const _Atomic bool *short_of_memory; /* the slab's: somebody waits for a buffer */
 	uint32_t long_max; /* bytes of long commands that a session may have under way */
 	uint64_t kept_bytes; /* buffers of session.kept_bytes, of all sessions */
+	/* Tasks of all sessions that wait for TASK REASSIGN with memory of theirs: recovery.pinned_node,
+	 * oldest first, and how many bytes that is at most. */
+	struct list pinned;
+	uint64_t pinned_bytes;
+	struct work shed_work; /* those are too many */
 	struct list connections; /* iconn.node */
-	struct list unauthenticated; /* iconn.login_node, oldest first */
+	struct list unauthenticated; /* iconn.login_node, longest without a step first */
 	struct list sessions; /* session.reactor_node */
 	struct list abort_waits; /* abort_wait.node */
 	uint64_t aborts; /* counts aborted commands; tells which ones a wait covers */
@@ -85,14 +92,13 @@ struct reactor_state {
 	struct work drain_work, statistics_work;
 	_Atomic bool statistics_posted;
 	struct traffic traffic[TRANSPORTS_MAX];
-	struct timer drain_timer;
+	struct timer drain_timer, evict_timer;
 	uint64_t drain_deadline, logout_deadline;
 };
 
 struct server {
 	struct server_config cfg;
-	struct portal portals[PORTALS_MAX];
-	unsigned int portal_count;
+	struct exports first_exports; /* of cfg */
 	struct reactor_state *reactors; /* cfg.reactor_count */
 	_Atomic uint32_t connections;
 	_Atomic uint32_t failed; /* sessions that wait for a connection */
@@ -105,7 +111,11 @@ struct server {
 
 	struct login_failures login_failures; /* has a leaf lock of its own */
 
-	pthread_mutex_t lock; /* the registry: */
+	pthread_mutex_t lock; /* what is exported, and where: */
+	struct exports *exports; /* what logins see; holds one of its users */
+	struct portal portals[PORTALS_MAX];
+	unsigned int portal_count;
+	/* and the registry: */
 	struct list registry[REGISTRY_BUCKETS]; /* session.registry_node by name and ISID */
 	struct session *by_tsih[65536];
 	uint16_t last_tsih;
@@ -129,6 +139,7 @@ enum iconn_tasks {
 struct iconn {
 	struct list node; /* reactor_state.connections */
 	struct list login_node; /* reactor_state.unauthenticated while not logged in */
+	uint64_t login_step; /* ns: accepted, or the last Login Request */
 	struct list session_node; /* session.conns, from CONN_LOGGED_IN to closed() */
 	struct conn *conn;
 	struct reactor_state *rs;
@@ -194,7 +205,8 @@ struct session {
 	struct list joiners; /* iconn.join_node: wait for one of those to go */
 	struct list leaving; /* struct leaving: Logout Requests that wait for that (logout.c) */
 	struct list lost_cids; /* struct lost_cid, oldest first: error recovery level 2 (loss.c) */
-	struct login_result who;
+	struct login_result who; /* target and user: changed under server->lock */
+	struct exports *exports; /* that who.target and who.user are of; one of its users */
 	uint16_t tsih;
 	struct nexus nexus; /* attached iff who.type is SESSION_NORMAL */
 
@@ -245,9 +257,8 @@ struct held {
 struct abort_job;
 struct recovery; /* session/recovery.h */
 
+/* What each command touches comes first, so that it is few cache lines. */
 struct command {
-	/* first cache lines: what each I/O touches */
-	struct scsi_task task;
 	struct session *session;
 	struct iconn *ic; /* its allegiance (RFC 7143 4.2.5); NULL: that connection is gone */
 	struct recovery *kept; /* NULL: error recovery level 0 */
@@ -272,9 +283,11 @@ struct command {
 	uint8_t early_status; /* found before execution, with sense if there is any; 0: none */
 	uint8_t *first_data;
 	uint64_t data_since; /* ns: get_data under way since; 0 = none */
-	struct list parked; /* session.parked */
 	struct work io_work; /* io_done that may not be called from inside */
 	struct transfer xfer; /* its remote is the command's, from birth on */
+	struct scsi_task task;
+	/* Not cleared for a new command, nor is the end of task: written before it is used. */
+	struct list parked; /* session.parked */
 	struct tx_pdu response;
 	uint8_t response_data[2 + SENSE_MAX];
 };
@@ -307,7 +320,12 @@ struct abort_wait {
 
 /* server.c */
 /* The answer of session_register(). */
-enum register_result { REGISTERED, REGISTER_WAIT, REGISTER_NO_TSIH };
+enum register_result {
+	REGISTERED,
+	REGISTER_WAIT,
+	REGISTER_NO_TSIH,
+	REGISTER_FORBIDDEN, /* what is exported has changed meanwhile */
+};
 enum register_result session_register(struct session *s, struct iconn *waiter);
 void session_unregister(struct session *s);
 /* The session that a Login with TSIH != 0 names, of this reactor; or why that is refused. */
@@ -317,9 +335,6 @@ enum login_status server_find_session(struct reactor_state *rs, const struct log
 struct reactor_state *server_home_of(struct server *server, uint16_t tsih);
 struct reactor_state *reactor_state_of(struct server *server, const struct reactor *r);
 bool address_is_wildcard(const struct sockaddr_storage *ss);
-/* The portal group where the connection came in; 1 when it came by no portal. */
-uint16_t server_tag_of(const struct server *server, const struct conn *conn);
-
 /* stop.c */
 void reactor_drain_check(struct reactor_state *rs);
 /* Run as reactor_state.drain_work and drain_timer. */
@@ -346,6 +361,15 @@ void iconn_go_on(struct iconn *ic);
 void iconn_dispatch(struct iconn *ic, struct pdu *pdu);
 void iconn_reinstated(struct work *work);
 
+/* login_newcomers.c */
+void newcomer_came(struct iconn *ic);
+/* Its login has made a step. */
+void newcomer_went_on(struct iconn *ic);
+/* It has logged in, or goes. Idempotent. */
+void newcomer_left(struct iconn *ic);
+/* Runs as reactor_state.evict_timer. */
+void newcomers_time(struct timer *t);
+
 /* login_drive.c */
 void login_drive(struct iconn *ic, struct pdu *pdu);
 void login_drive_refuse(struct iconn *ic, const struct bhs *bhs, enum login_status status,
@@ -361,7 +385,8 @@ const struct login_result *login_drive_result(const struct iconn *ic);
 const struct bhs *login_drive_request(const struct iconn *ic);
 void login_state_free(struct login_state *ls);
 struct text_env *text_env_new(struct iconn *ic);
-void text_env_free(struct text_env *env);
+void text_env_free(struct text_env *env); /* NULL is fine */
+struct exports *login_drive_exports(const struct iconn *ic); /* that the login has seen */
 const struct login_env *text_env_get(const struct text_env *env);
 
 /* login_refusal.c */
@@ -380,6 +405,8 @@ void address_as_target(const struct sockaddr_storage *portal, const struct socka
 
 /* session.c */
 struct session *session_new(struct iconn *ic, const struct login_result *who);
+/* One that was not registered. */
+void session_discard(struct session *s);
 void session_event(struct session *s, enum session_event event);
 void session_add_connection(struct session *s, struct iconn *ic);
 /* A connection that takes PDUs of ours, NULL: there is none. */

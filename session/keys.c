@@ -82,7 +82,8 @@ static const struct key_row {
 	NUMERIC(MAX_BURST, "MaxBurstLength", MIN, NORMAL_ONLY | LEADING, 512, 0xffffff, 262144, 0),
 	NUMERIC(FIRST_BURST, "FirstBurstLength", MIN, NORMAL_ONLY | LEADING, 512, 0xffffff, 65536,
 		0),
-	NUMERIC(TIME2WAIT, "DefaultTime2Wait", MAX, LEADING, 0, 3600, 2, 2),
+	/* The initiator's alone: nothing here has to rest before a connection comes back. */
+	NUMERIC(TIME2WAIT, "DefaultTime2Wait", MAX, LEADING, 0, 3600, 2, 0),
 	NUMERIC(TIME2RETAIN, "DefaultTime2Retain", MIN, LEADING, 0, 3600, 20, 20),
 	NUMERIC(ERROR_RECOVERY_LEVEL, "ErrorRecoveryLevel", MIN, LEADING, 0, 2, 0, 0),
 	NUMERIC(MAX_OUTSTANDING_R2T, "MaxOutstandingR2T", MIN, NORMAL_ONLY | LEADING, 1, 65535, 1,

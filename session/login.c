@@ -29,6 +29,7 @@ struct login {
 	bool identified; /* the first text was here: names and access are checked */
 	bool declared; /* we have declared our keys of the operational stage */
 	bool over;
+	bool leading_only; /* for a key that is none of this connection's */
 	struct login_result result;
 };
 
@@ -48,6 +49,7 @@ struct login *login_new(const struct login_env *env)
 	login->in.max = env->limits->login_bytes;
 	login->out.max = LOGIN_DATA_MAX;
 	login->result.portal_group_tag = env->portal_group_tag;
+	login->result.from = env->from;
 	keys_offer(&env->can, &login->ours);
 	keys_defaults(&login->agreed);
 	chap_init(&login->chap);
@@ -176,15 +178,13 @@ static bool buffer_ok(const struct text_buf *buf, struct key_fault *fault)
 }
 
 /* RFC 7143 11.13.5: the answer is where the target is, without a portal group tag. */
-static bool redirect(struct login *login, const struct target_config *target,
+static bool redirect(struct login *login, const char *where, bool permanent,
 		     struct key_fault *fault)
 {
-	text_put(&login->out, key_name(KEY_TARGET_ADDRESS), target->redirect);
+	text_put(&login->out, key_name(KEY_TARGET_ADDRESS), where);
 	if (!buffer_ok(&login->out, fault))
 		return false;
-	return refuse(fault,
-		      target->redirect_permanent ? LOGIN_MOVED_PERMANENTLY
-						 : LOGIN_MOVED_TEMPORARILY,
+	return refuse(fault, permanent ? LOGIN_MOVED_PERMANENTLY : LOGIN_MOVED_TEMPORARILY,
 		      "the target is elsewhere");
 }
 
@@ -193,6 +193,7 @@ static bool identify(struct login *login, const struct key_set *set, struct key_
 {
 	struct text_str type = set->value[KEY_SESSION_TYPE], name = set->value[KEY_INITIATOR_NAME];
 	struct text_str target = set->value[KEY_TARGET_NAME];
+	const struct login_env *env = login->env;
 	struct login_result *r = &login->result;
 	char target_name[ISCSI_NAME_MAX + 1];
 
@@ -210,13 +211,15 @@ static bool identify(struct login *login, const struct key_set *set, struct key_
 		return refuse(fault, LOGIN_MISSING_PARAMETER, "no TargetName");
 	if (!name_normalize(target.s, target.len, target_name))
 		return refuse(fault, LOGIN_INITIATOR_ERROR, "malformed TargetName");
-	r->target = name_find_target(login->env->targets, login->env->target_count, target_name);
-	if (!r->target)
+	r->target = name_find_target(env->targets, env->target_count, target_name);
+	if (!r->target || !target_in_group(r->target, env->portal_group_tag))
 		return refuse(fault, LOGIN_NOT_FOUND, "unknown TargetName");
-	if (!name_allowed(r->target, r->initiator_name))
+	if (!target_allows(r->target, r->initiator_name, &r->from))
 		return refuse(fault, LOGIN_NOT_ALLOWED, "initiator is not on the access list");
 	if (r->target->redirect)
-		return redirect(login, r->target, fault);
+		return redirect(login, r->target->redirect, r->target->redirect_permanent, fault);
+	if (env->redirect)
+		return redirect(login, env->redirect, env->redirect_permanent, fault);
 	text_put_number(&login->out, key_name(KEY_TARGET_PORTAL_GROUP_TAG),
 			login->env->portal_group_tag);
 	return true;
@@ -336,7 +339,8 @@ static bool answer(struct login *login, bool *transit, struct key_fault *fault)
 		return refuse(fault, LOGIN_AUTH_FAILED, "login without authentication");
 	if (set.misplaced)
 		return refuse(fault, LOGIN_INITIATOR_ERROR, "key not allowed in this stage");
-	if (login->result.tsih && keys_leading_only(&set))
+	login->leading_only = login->result.tsih && keys_leading_only(&set);
+	if (login->leading_only)
 		return refuse(fault, LOGIN_INITIATOR_ERROR,
 			      "key that only the first connection of a session may negotiate");
 	ok = login->stage == STAGE_SECURITY ? security(login, &set, transit, fault)
@@ -435,6 +439,7 @@ enum login_action login_step(struct login *login, const struct bhs_login_request
 		login->over = true;
 		reply->status = fault.status;
 		reply->why = fault.why;
+		reply->leading_only = login->leading_only;
 		if (is_redirect(fault.status)) {
 			reply->text = login->out.bytes;
 			reply->text_len = login->out.len;

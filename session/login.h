@@ -33,6 +33,10 @@ struct login_env {
 	const struct login_portal *portals;
 	unsigned int portal_count;
 	uint16_t portal_group_tag; /* where the connection came in */
+	struct address_range from; /* and where it came from */
+	const char
+		*redirect; /* all that come in there are sent here, NULL: none; see target_config */
+	bool redirect_permanent;
 	/* getrandom() in the daemon; fixed in tests. Fills all len bytes or returns false. */
 	bool (*random)(void *out, size_t len);
 };
@@ -51,6 +55,7 @@ struct login_result {
 	uint16_t cid;
 	uint32_t itt;
 	uint32_t cmdsn; /* of the first Login Request: the session's ExpCmdSN */
+	struct address_range from;
 	bool authenticated; /* CHAP was done and succeeded */
 	const struct chap_user *user; /* as whom; of the configuration; NULL: there was no CHAP */
 	/* full_feature not set. With tsih != 0 only the digests and the data segment lengths were
@@ -73,6 +78,7 @@ struct login_reply {
 	uint8_t flags; /* T, C, CSG, NSG */
 	enum login_status status;
 	const char *why; /* for the log on LOGIN_FAIL: static text, no peer bytes */
+	bool leading_only; /* why: a key that is the session's, which had better be there */
 	const uint8_t *text; /* text_len bytes inside struct login, valid until the next step */
 	uint32_t text_len; /* at most what the initiator takes (8192) */
 };

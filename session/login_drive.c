@@ -13,6 +13,8 @@
 
 struct text_env {
 	struct login_env env;
+	struct exports *exports; /* one of its users */
+	struct redirect redirect;
 	struct login_portal portals[PORTALS_MAX];
 	char names[PORTALS_MAX][64];
 };
@@ -32,14 +34,12 @@ static bool random_bytes(void *out, size_t len)
 	return getrandom(out, len, 0) == (ssize_t)len;
 }
 
-struct text_env *text_env_new(struct iconn *ic)
+/* Under server->lock. */
+static void name_portals(struct text_env *te, const struct iconn *ic)
 {
-	struct server *s = ic->rs->server;
-	struct text_env *te = calloc(1, sizeof(*te));
+	const struct server *s = ic->rs->server;
 	unsigned int n = 0;
 
-	if (!te)
-		return NULL;
 	for (unsigned int i = 0; i < s->portal_count; i++) {
 		const struct sockaddr_storage *ss = &s->portals[i].address.addr;
 
@@ -51,16 +51,33 @@ struct text_env *text_env_new(struct iconn *ic)
 		te->portals[n] = (struct login_portal){ te->names[n], s->portals[i].tag };
 		n++;
 	}
-	te->env = (struct login_env){
-		.targets = s->cfg.targets,
-		.target_count = s->cfg.target_count,
-		.discovery_chap = s->cfg.discovery_chap,
-		.limits = &s->cfg.limits,
-		.portals = te->portals,
-		.portal_count = n,
-		.portal_group_tag = server_tag_of(s, ic->conn),
-		.random = random_bytes,
-	};
+	te->env.portals = te->portals;
+	te->env.portal_count = n;
+}
+
+struct text_env *text_env_new(struct iconn *ic)
+{
+	struct server *s = ic->rs->server;
+	struct text_env *te = calloc(1, sizeof(*te));
+	struct portal_entry entry;
+
+	if (!te)
+		return NULL;
+	te->exports = exports_get(s);
+	pthread_mutex_lock(&s->lock);
+	name_portals(te, ic);
+	entry = server_portal_of(s, ic->conn);
+	pthread_mutex_unlock(&s->lock);
+	te->env.targets = te->exports->targets;
+	te->env.target_count = te->exports->target_count;
+	te->env.discovery_chap = te->exports->discovery_chap;
+	te->env.limits = &s->cfg.limits;
+	te->env.portal_group_tag = entry.tag;
+	te->redirect = entry.redirect;
+	te->env.redirect = te->redirect.where[0] ? te->redirect.where : NULL;
+	te->env.redirect_permanent = te->redirect.permanent;
+	te->env.from = address_range_of(&ic->conn->peer);
+	te->env.random = random_bytes;
 	te->env.can = (struct conn_params){
 		.header_digest = true,
 		.data_digest = true,
@@ -80,7 +97,14 @@ struct text_env *text_env_new(struct iconn *ic)
 
 void text_env_free(struct text_env *env)
 {
+	if (env)
+		exports_put(env->exports);
 	free(env);
+}
+
+struct exports *login_drive_exports(const struct iconn *ic)
+{
+	return ic->login->env->exports;
 }
 
 const struct login_env *text_env_get(const struct text_env *env)
@@ -261,16 +285,33 @@ void login_drive_continue(struct iconn *ic)
 	switch (session_register(s, ic)) {
 	case REGISTERED: lead(ic, s); break;
 	case REGISTER_WAIT:
-		session_event(s, SESSION_EV_REFUSED);
-		free(s);
+		session_discard(s);
 		iconn_event(ic, CONN_EV_WAIT);
 		break;
 	case REGISTER_NO_TSIH:
-		session_event(s, SESSION_EV_REFUSED);
-		free(s);
+		session_discard(s);
 		login_drive_refuse(ic, bhs, LOGIN_OUT_OF_RESOURCES, "all TSIHs are in use");
 		break;
+	case REGISTER_FORBIDDEN:
+		session_discard(s);
+		login_drive_refuse(ic, bhs, LOGIN_NOT_FOUND, "what is exported has changed");
+		break;
 	}
+}
+
+/* A key that only the first connection may negotiate, in a session that is not there: the latter is the
+ * initiator's trouble. Asked after it has proved who it is. */
+static void fail(struct iconn *ic, const struct bhs *bhs)
+{
+	const struct login_reply *reply = &ic->login->reply;
+	struct session *s;
+
+	if (reply->leading_only &&
+	    server_find_session(ic->rs, login_drive_result(ic), &s) == LOGIN_NO_SESSION)
+		login_drive_refuse(ic, bhs, LOGIN_NO_SESSION, "no session has this TSIH");
+	else
+		login_drive_refuse(ic, bhs, reply->status,
+				   reply->why ? reply->why : "negotiation failed");
 }
 
 void login_drive(struct iconn *ic, struct pdu *pdu)
@@ -294,12 +335,10 @@ void login_drive(struct iconn *ic, struct pdu *pdu)
 	switch (login_step(ls->login, req, pdu->data, pdu->data_len, &ls->reply)) {
 	case LOGIN_REPLY: send_response(ic, req, &ls->reply, be16_get(req->tsih)); break;
 	case LOGIN_FAIL:
-		if (ls->reply.text_len) {
+		if (ls->reply.text_len)
 			redirect(ic, req, &ls->reply);
-			break;
-		}
-		login_drive_refuse(ic, &pdu->h.bhs, ls->reply.status,
-				   ls->reply.why ? ls->reply.why : "negotiation failed");
+		else
+			fail(ic, &pdu->h.bhs);
 		break;
 	case LOGIN_DONE: login_drive_continue(ic); break;
 	}

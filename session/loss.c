@@ -217,7 +217,8 @@ bool session_cid_busy(const struct session *s, uint16_t cid)
 	list_for_each(pos, &s->commands) {
 		const struct command *c = list_entry(pos, struct command, node);
 
-		if (!c->ic && c->cid == cid && c->task.aborted)
+		if (!c->ic && c->cid == cid && c->task.aborted && !c->answered &&
+		    !(c->kept && c->kept->shed && c->kept->suspended))
 			return true;
 	}
 	return false;

@@ -2,6 +2,7 @@
 /* iSCSI names: see name.h. */
 #include "session/name.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 static bool is_digit(char c)
@@ -95,15 +96,110 @@ bool name_equal(const char *a, const char *b)
 	return lower(*a) == lower(*b);
 }
 
-bool name_allowed(const struct target_config *target, const char *initiator)
+bool name_pattern(const char *text, char out[ISCSI_NAME_MAX + 1])
 {
+	size_t len = strlen(text);
+
+	if (!strchr(text, '*'))
+		return name_normalize(text, len, out);
+	out[0] = '\0';
+	if (len > ISCSI_NAME_MAX)
+		return false;
+	for (size_t i = 0; i <= len; i++) {
+		out[i] = lower(text[i]);
+		if (out[i] && out[i] != '*' && !is_name_char(out[i])) {
+			out[0] = '\0';
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Greedy with one way back: the last star takes one more character. */
+static bool name_matches(const char *pattern, const char *name)
+{
+	const char *star = NULL, *from = NULL;
+
+	while (*name) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			from = name;
+		} else if (lower(*pattern) == lower(*name)) {
+			pattern++;
+			name++;
+		} else if (star) {
+			pattern = star;
+			name = ++from;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
+static bool in_range(const struct address_range *a, const struct address_range *range)
+{
+	unsigned int bytes = range->bits / 8, rest = range->bits % 8;
+
+	if (a->bits < range->bits || memcmp(a->address, range->address, bytes) != 0)
+		return false;
+	return !rest || (uint8_t)(a->address[bytes] ^ range->address[bytes]) >> (8 - rest) == 0;
+}
+
+struct address_range address_range_of(const struct sockaddr_storage *ss)
+{
+	struct address_range range = { .bits = 128 };
+
+	if (ss->ss_family == AF_INET6) {
+		memcpy(range.address, &((const struct sockaddr_in6 *)ss)->sin6_addr, 16);
+	} else if (ss->ss_family == AF_INET) {
+		memset(range.address + 10, 0xff, 2);
+		memcpy(range.address + 12, &((const struct sockaddr_in *)ss)->sin_addr, 4);
+	} else {
+		range.bits = 0;
+	}
+	return range;
+}
+
+bool address_in_range(const struct sockaddr_storage *ss, const struct address_range *range)
+{
+	struct address_range address = address_range_of(ss);
+
+	return in_range(&address, range);
+}
+
+static bool allowed_from(const struct target_config *target, const struct address_range *from)
+{
+	for (unsigned int i = 0; from && i < target->from_count; i++) {
+		if (in_range(from, &target->from[i]))
+			return true;
+	}
+	return !target->from_count;
+}
+
+bool target_allows(const struct target_config *target, const char *initiator,
+		   const struct address_range *from)
+{
+	if (!allowed_from(target, from))
+		return false;
 	if (target->allow_any)
 		return true;
 	for (unsigned int i = 0; i < target->allow_count; i++) {
-		if (name_equal(target->allow[i], initiator))
+		if (name_matches(target->allow[i], initiator))
 			return true;
 	}
 	return false;
+}
+
+bool target_in_group(const struct target_config *target, uint16_t tag)
+{
+	for (unsigned int i = 0; i < target->tag_count; i++) {
+		if (target->tags[i] == tag)
+			return true;
+	}
+	return !target->tag_count;
 }
 
 const struct target_config *name_find_target(const struct target_config *targets,

@@ -10,8 +10,8 @@
 
 /* Compares without ASCII case, whatever the locale. */
 bool name_equal(const char *a, const char *b);
-/* Whether the access list of the target lets this initiator in. */
-bool name_allowed(const struct target_config *target, const char *initiator);
+/* Whether the target exists in this portal group. */
+bool target_in_group(const struct target_config *target, uint16_t tag);
 /* NULL: no target has this name. */
 const struct target_config *name_find_target(const struct target_config *targets,
 					     unsigned int count, const char *name);

@@ -11,6 +11,8 @@
 void recovery_init(struct reactor_state *rs, size_t commands)
 {
 	pool_init(&rs->recoveries, sizeof(struct recovery), 32, commands);
+	list_init(&rs->pinned);
+	rs->shed_work.fn = recovery_shed;
 }
 
 bool recovery_begin(struct command *c)
@@ -21,6 +23,7 @@ bool recovery_begin(struct command *c)
 		return false;
 	memset(r, 0, sizeof(*r));
 	list_init(&r->status.node);
+	list_init(&r->pinned_node);
 	r->status.command = c;
 	c->kept = r;
 	return true;
@@ -31,6 +34,7 @@ void recovery_end(struct command *c)
 	struct recovery *r = c->kept;
 
 	recovery_free_pieces(c);
+	recovery_unpin(c);
 	list_del(&r->status.node);
 	if (r->settled)
 		c->session->command_count++; /* it was not among them any more */
@@ -87,10 +91,30 @@ void recovery_drop(struct command *c)
 static void over(struct command *c)
 {
 	c->kept->over = true;
+	recovery_unpin(c);
 	if (c->flow)
 		flow_over(c);
 	buf_put(c->session->rs->reactor, c->task.first_buf);
 	c->task.first_buf = NULL;
+}
+
+/* Its memory was wanted while it waited for TASK REASSIGN. That, or the initiator's question for its
+ * status, is answered as where a SNACK wants what is not kept. */
+static void end_without_data(struct command *c)
+{
+	struct session *s = c->session;
+
+	recovery_free_pieces(c);
+	c->kept->by_data = false;
+	c->task.status = SAM_TASK_ABORTED;
+	c->task.sense_len = 0;
+	task_sense(&c->task, KEY_ABORTED_COMMAND, 0x11, 0x13); /* SNACK REJECTED */
+	c->task.transfer_len = c->task.edtl;
+	command_answered(c);
+	abort_wait_finished(s->rs, c);
+	recovery_settle(c);
+	if (s->watched)
+		session_watched(s);
 }
 
 bool recovery_may_finish(struct command *c)
@@ -99,6 +123,10 @@ bool recovery_may_finish(struct command *c)
 
 	over(c);
 	r->waits = WAITS_FOR_NOTHING;
+	if (r->shed && r->suspended && !c->session->dying) {
+		end_without_data(c);
+		return false;
+	}
 	if (!c->moving && (c->task.aborted || recovery_line_up(c)))
 		return true;
 	r->waits = WAITS_TO_ANSWER;

@@ -16,7 +16,8 @@
 enum {
 	PIECES_MAX = 8, /* that are kept of one command */
 	KEPT_BYTES_MAX = 8 << 20, /* of one session */
-	KEPT_SHARE = 4, /* of all buffers, one in so many may be kept by all sessions */
+	KEPT_SHARE = 4, /* of all buffers, one in so many may be kept by all sessions, */
+	PINNED_SHARE = 4, /* and one in so many held by tasks that wait for TASK REASSIGN */
 };
 #define SN_NONE UINT32_MAX /* not sent in the present numbering */
 
@@ -52,6 +53,10 @@ struct recovery {
 	bool again; /* it shall be sent again when it is back and no data moves */
 	bool suspended; /* waits for TASK REASSIGN, or for its TMF Response to leave */
 	bool refused; /* a SNACK asked for what is not kept */
+	bool shed; /* it had to give back its memory while it was suspended */
+
+	struct list pinned_node; /* reactor_state.pinned while it is suspended with memory; */
+	uint32_t pinned; /* bytes */
 
 	enum waits waits;
 	void *data; /* to get or to put: len bytes at offset */
@@ -110,6 +115,15 @@ static inline bool recovery_line_up(const struct command *c)
 {
 	return c->ic && iconn_up(c->ic) && !c->ic->conn->closing && !c->kept->suspended;
 }
+
+/* --- recovery_reassign.c */
+
+/* It is suspended and has begun to wait with memory of its own. */
+void recovery_pin(struct command *c);
+/* It holds no memory any more, or waits for nobody. */
+void recovery_unpin(struct command *c);
+/* Runs as reactor_state.shed_work. */
+void recovery_shed(struct work *work);
 
 /* --- recovery_data.c */
 

@@ -119,6 +119,8 @@ void recovery_get(struct command *c, void *data, uint32_t offset, uint32_t len)
 	r->len = len;
 	if (c->task.aborted)
 		recovery_aborted(c);
+	else if (r->suspended)
+		recovery_pin(c);
 	else
 		recovery_go_on(c);
 }
@@ -134,6 +136,8 @@ void recovery_put(struct command *c, void *data, uint32_t offset, uint32_t len, 
 	r->last = last;
 	if (c->task.aborted)
 		recovery_aborted(c);
+	else if (r->suspended)
+		recovery_pin(c);
 	else
 		recovery_go_on(c);
 }

@@ -52,6 +52,7 @@ static void reactor_state_init(struct server *s, unsigned int i)
 	rs->drain_work.fn = drain_begin;
 	rs->statistics_work.fn = log_statistics;
 	rs->drain_timer.fn = drain_tick;
+	rs->evict_timer.fn = newcomers_time;
 }
 
 int server_create(const struct server_config *cfg, struct server **out)
@@ -61,12 +62,17 @@ int server_create(const struct server_config *cfg, struct server **out)
 	*out = NULL;
 	if (!s)
 		return -ENOMEM;
-	s->cfg = *cfg;
 	s->reactors = calloc(cfg->reactor_count, sizeof(*s->reactors));
 	if (!s->reactors) {
 		free(s);
 		return -ENOMEM;
 	}
+	s->cfg = *cfg;
+	s->first_exports = (struct exports){ .targets = cfg->targets,
+					     .target_count = cfg->target_count,
+					     .discovery_chap = cfg->discovery_chap,
+					     .users = 1 };
+	s->exports = cfg->exports ? exports_keep(cfg->exports) : &s->first_exports;
 	pthread_mutex_init(&s->lock, NULL);
 	login_failures_init(&s->login_failures);
 	for (unsigned int i = 0; i < REGISTRY_BUCKETS; i++)
@@ -87,6 +93,7 @@ void server_destroy(struct server *s)
 		pool_destroy(&s->reactors[i].held);
 		pool_destroy(&s->reactors[i].recoveries);
 	}
+	exports_put(s->exports);
 	pthread_mutex_destroy(&s->lock);
 	login_failures_destroy(&s->login_failures);
 	free(s->reactors);
@@ -130,12 +137,17 @@ static in_port_t port_of(const struct sockaddr_storage *ss)
 	return ((const struct sockaddr_in *)ss)->sin_port; /* at the same place in both families */
 }
 
+static struct portal_entry entry_of(const struct portal *p)
+{
+	return (struct portal_entry){ p->tag, p->redirect };
+}
+
 /* Each transport has ports of its own: an address may be the portal of one, and one of those that
  * the wildcard of another means. */
-uint16_t server_tag_of(const struct server *s, const struct conn *conn)
+struct portal_entry server_portal_of(const struct server *s, const struct conn *conn)
 {
 	const struct sockaddr_storage *local = &conn->local;
-	uint16_t tag = 1;
+	struct portal_entry found = { .tag = 1 };
 
 	for (unsigned int i = 0; i < s->portal_count; i++) {
 		const struct portal *p = &s->portals[i];
@@ -144,12 +156,12 @@ uint16_t server_tag_of(const struct server *s, const struct conn *conn)
 		if (!served_over(p, conn->ops))
 			continue;
 		if (same_address(ss, local))
-			return p->tag;
+			return entry_of(p);
 		if (address_is_wildcard(ss) && ss->ss_family == local->ss_family &&
 		    port_of(ss) == port_of(local))
-			tag = p->tag;
+			found = entry_of(p);
 	}
-	return tag;
+	return found;
 }
 
 /* The portal with this address, or the place for a new one; NULL: there is none left. Port 0 is
@@ -189,14 +201,64 @@ int server_listen(struct server *s, const struct transport_ops *transport,
 				why_size);
 	if (err)
 		return err;
-	p->listeners[p->listener_count].transport = transport;
-	p->listeners[p->listener_count++].listener = listener;
+	pthread_mutex_lock(&s->lock);
 	if (p == &s->portals[s->portal_count]) {
-		p->address = *addr;
-		p->tag = tag;
+		*p = (struct portal){ .address = *addr, .tag = tag };
 		s->portal_count++;
 	}
+	p->listeners[p->listener_count].transport = transport;
+	p->listeners[p->listener_count++].listener = listener;
+	pthread_mutex_unlock(&s->lock);
 	return 0;
+}
+
+/* Stops the listeners of a portal that is in no table any more. */
+struct unlistening {
+	struct work work;
+	struct portal portal;
+	void (*stopped)(void *arg);
+	void *arg;
+};
+
+/* [reactor 0] */
+static void unlisten(struct work *work)
+{
+	struct unlistening *u = container_of(work, struct unlistening, work);
+
+	for (unsigned int i = 0; i < u->portal.listener_count; i++)
+		u->portal.listeners[i].transport->unlisten(u->portal.listeners[i].listener);
+	u->stopped(u->arg);
+	free(u);
+}
+
+bool server_unlisten(struct server *s, const struct portal_address *addr, void (*fn)(void *arg),
+		     void *arg)
+{
+	struct portal *p = find_portal(s, addr), *end = &s->portals[s->portal_count];
+	struct unlistening *u = p && p != end ? calloc(1, sizeof(*u)) : NULL;
+
+	if (!u)
+		return false;
+	*u = (struct unlistening){ { .fn = unlisten }, *p, fn, arg };
+	pthread_mutex_lock(&s->lock);
+	memmove(p, p + 1, (size_t)(end - p - 1) * sizeof(*p));
+	s->portal_count--;
+	pthread_mutex_unlock(&s->lock);
+	reactor_post(s->cfg.reactors[0], &u->work);
+	return true;
+}
+
+void server_redirect(struct server *s, const struct portal_address *addr, const char *redirect,
+		     bool permanent)
+{
+	struct portal *p = find_portal(s, addr);
+
+	if (!p || p == &s->portals[s->portal_count])
+		return;
+	pthread_mutex_lock(&s->lock);
+	snprintf(p->redirect.where, sizeof(p->redirect.where), "%s", redirect);
+	p->redirect.permanent = permanent;
+	pthread_mutex_unlock(&s->lock);
 }
 
 static struct list *bucket(struct server *s, const char *name, const struct isid *isid)
@@ -212,9 +274,18 @@ static struct list *bucket(struct server *s, const char *name, const struct isid
 
 static bool same_nexus(const struct session *s, const struct login_result *who)
 {
-	return s->who.target == who->target && s->who.portal_group_tag == who->portal_group_tag &&
+	return s->nexus.target == (who->target ? who->target->scsi : NULL) &&
+	       s->who.portal_group_tag == who->portal_group_tag &&
 	       !memcmp(&s->who.isid, &who->isid, sizeof(who->isid)) &&
 	       !strcmp(s->who.initiator_name, who->initiator_name);
+}
+
+/* A name, since the account may have been written anew meanwhile. */
+static bool same_user(const struct login_result *a, const struct login_result *b)
+{
+	if (!a->user || !b->user)
+		return a->user == b->user;
+	return !strcmp(a->user->account.user, b->user->account.user);
 }
 
 /* RFC 7143 11.13.5. What is found is of the caller's reactor, and so does not go away under it. A
@@ -231,7 +302,7 @@ enum login_status server_find_session(struct reactor_state *rs, const struct log
 	s = server->by_tsih[who->tsih];
 	if (!s || s->kill_posted)
 		status = LOGIN_NO_SESSION;
-	else if (!same_nexus(s, who) || s->who.user != who->user)
+	else if (!same_nexus(s, who) || !same_user(&s->who, who))
 		status = LOGIN_CANNOT_INCLUDE;
 	else if (s->rs != rs) /* the connection could not go there */
 		status = s->who.max_connections == 1 ? LOGIN_TOO_MANY_CONNECTIONS
@@ -291,6 +362,10 @@ enum register_result session_register(struct session *s, struct iconn *waiter)
 	struct session *old;
 
 	pthread_mutex_lock(&server->lock);
+	if (!exports_rebase(s)) {
+		pthread_mutex_unlock(&server->lock);
+		return REGISTER_FORBIDDEN;
+	}
 	old = find_same(server, &s->who);
 	if (old) {
 		list_add_tail(&old->reinstate_waiters, &waiter->reinstate_node);

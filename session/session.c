@@ -25,6 +25,14 @@ static void free_session(struct work *work)
 	if (s->who.type == SESSION_NORMAL)
 		nexus_detach(&s->nexus);
 	session_unregister(s);
+	exports_put(s->exports);
+	free(s);
+}
+
+void session_discard(struct session *s)
+{
+	session_event(s, SESSION_EV_REFUSED);
+	exports_put(s->exports);
 	free(s);
 }
 
@@ -37,6 +45,7 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 	s->server = ic->rs->server;
 	s->rs = ic->rs;
 	s->who = *who;
+	s->exports = exports_keep(login_drive_exports(ic));
 	s->transport = ic->conn->ops;
 	list_init(&s->registry_node);
 	list_init(&s->reactor_node);

@@ -228,8 +228,10 @@ static void reset_units(const struct tmf *tmf)
 		return;
 	}
 	for (unsigned int i = 0; i < TARGET_LUNS; i++) {
-		if (target->lun[i])
-			lu_reset(target->lun[i]);
+		struct lu *lu = target->lun[i]; /* which may leave meanwhile */
+
+		if (lu)
+			lu_reset(lu);
 	}
 }
 
@@ -352,7 +354,7 @@ static void run_function(struct iconn *ic, struct pdu *pdu)
 		return;
 	}
 	if (kinds[tmf->function].lun) {
-		tmf->lu = target_lu(s->nexus.target, req->lun);
+		tmf->lu = target_lu_of(s->nexus.target, req->lun);
 		if (!tmf->lu) {
 			free(tmf);
 			respond(ic, req->itt, TMF_RSP_NO_LUN, NULL);

@@ -54,9 +54,11 @@ static void put_target(const struct login_env *env, const struct target_config *
 		       struct text_buf *out)
 {
 	text_put(out, key_name(KEY_TARGET_NAME), target->scsi->name);
-	for (unsigned int i = 0; i < env->portal_count; i++)
-		text_put_address(out, key_name(KEY_TARGET_ADDRESS), env->portals[i].address,
-				 env->portals[i].tag);
+	for (unsigned int i = 0; i < env->portal_count; i++) {
+		if (target_in_group(target, env->portals[i].tag))
+			text_put_address(out, key_name(KEY_TARGET_ADDRESS), env->portals[i].address,
+					 env->portals[i].tag);
+	}
 }
 
 /* RFC 7143 Appendix C: a normal session hears of its own target only, a discovery session of every
@@ -77,7 +79,7 @@ static void send_targets(const struct login_env *env, const struct login_result 
 	for (unsigned int i = 0; i < env->target_count && (all || value.len > 0); i++) {
 		const struct target_config *target = &env->targets[i];
 
-		if (name_allowed(target, who->initiator_name) &&
+		if (target_allows(target, who->initiator_name, &who->from) &&
 		    (all || name_equal(name, target->scsi->name)))
 			put_target(env, target, out);
 	}

@@ -22,7 +22,8 @@ struct tmf_visit {
 /* A connection that has not said yet that it has everything. */
 struct fence_post {
 	struct iconn *ic; /* NULL: it has, or it is gone */
-	uint32_t ttt; /* of the NOP-In that asked */
+	uint32_t
+		ttt; /* of the NOP-In that asked; TAG_NONE: none could be sent, the connection ends */
 };
 
 enum tmf_state {

@@ -88,7 +88,7 @@ static void wait_done(struct abort_wait *w)
 static void abort_one(struct tmf_visit *v, struct command *c, const struct lu **told)
 {
 	struct session *s = c->session;
-	const struct lu *lu = target_lu(s->nexus.target, c->task.lun);
+	const struct lu *lu = target_lu_of(s->nexus.target, c->task.lun);
 	bool foreign = s != v->tmf->session && lu, tas = foreign && lu_reports_aborted(lu);
 
 	if (foreign && !tas && lu != *told)

@@ -42,6 +42,7 @@ struct memory_peer {
 	struct remote_data remote;
 	struct memory_datamover datamover;
 	bool is_datamover;
+	bool lends; /* memory_lend() */
 };
 
 static struct memory_conn *conn_of(struct conn *conn)
@@ -389,9 +390,29 @@ void memory_set_remote(struct memory_peer *peer, const struct remote_data *remot
 	peer->remote = *remote;
 }
 
+void memory_lend(struct memory_peer *peer)
+{
+	peer->lends = true;
+}
+
 struct conn *memory_conn(const struct memory_peer *peer)
 {
 	return peer->conn ? &peer->conn->base : NULL;
+}
+
+/* Immediate data goes to a buffer, as unsolicited data behind it would. */
+static void give_buffer(struct memory_conn *c, struct pdu *pdu, const void *data)
+{
+	uint32_t size = be32_get(pdu->h.scsi_command.edtl), most = c->base.params.first_burst;
+
+	most = most < FIRST_ROOM ? most : FIRST_ROOM;
+	size = size > most ? most : size;
+	pdu->buf = buf_get(c->base.reactor, size > pdu->data_len ? size : pdu->data_len);
+	pdu->dropped = !pdu->buf;
+	if (!pdu->buf)
+		return;
+	memcpy(pdu->buf->data, data, pdu->data_len);
+	pdu->data = pdu->buf->data;
 }
 
 void memory_send(struct memory_peer *peer, const union pdu_header *h, const void *ahs,
@@ -399,7 +420,7 @@ void memory_send(struct memory_peer *peer, const union pdu_header *h, const void
 {
 	struct memory_conn *c = peer->conn;
 	struct pdu pdu = { .h = *h, .ahs_len = ahs_len, .data_len = len };
-	struct buf *buf = NULL;
+	uint8_t *lent = NULL;
 
 	if (!c || c->base.closing)
 		return;
@@ -411,17 +432,12 @@ void memory_send(struct memory_peer *peer, const union pdu_header *h, const void
 		memcpy(pdu.ahs, ahs, ahs_len);
 	if (pdu_opcode(&h->bhs) == OP_SCSI_COMMAND)
 		pdu.remote = peer->remote;
-	if (len && pdu_opcode(&h->bhs) == OP_SCSI_COMMAND) {
-		uint32_t size = be32_get(h->scsi_command.edtl), most = c->base.params.first_burst;
-
-		most = most < FIRST_ROOM ? most : FIRST_ROOM;
-		size = size > most ? most : size;
-		buf = buf_get(c->base.reactor, size > len ? size : len);
-		if (buf)
-			memcpy(buf->data, data, len);
-		pdu.dropped = !buf;
-		pdu.data = buf ? buf->data : NULL;
-		pdu.buf = buf;
+	if (len && pdu_opcode(&h->bhs) == OP_SCSI_COMMAND && peer->lends) {
+		pdu.data = lent = malloc(len);
+		assert(lent);
+		memcpy(lent, data, len);
+	} else if (len && pdu_opcode(&h->bhs) == OP_SCSI_COMMAND) {
+		give_buffer(c, &pdu, data);
 	} else if (len) {
 		pdu.data = data;
 	}
@@ -431,6 +447,9 @@ void memory_send(struct memory_peer *peer, const union pdu_header *h, const void
 	c->base.up->pdu_received(&c->base, &pdu);
 	c->delivered = NULL;
 	buf_put(c->base.reactor, pdu.buf);
+	if (lent)
+		memset(lent, 0xdb, len);
+	free(lent);
 }
 
 bool memory_data_out(struct memory_peer *peer, uint32_t itt, uint32_t ttt, uint32_t offset,

@@ -46,6 +46,8 @@ struct memory_datamover {
 void memory_be_datamover(struct memory_peer *peer, const struct memory_datamover *how);
 /* Where the data of the commands is that memory_send() sends from now on. */
 void memory_set_remote(struct memory_peer *peer, const struct remote_data *remote);
+/* Immediate data is lent from now on: it changes when pdu_received() has returned. */
+void memory_lend(struct memory_peer *peer);
 /* NULL once closed() was called. */
 struct conn *memory_conn(const struct memory_peer *peer);
 

@@ -37,6 +37,7 @@ static int disk_do(struct bs_req *req)
 	/* by threes */
 	req->extent.len = min_u64(req->len, (3 - req->offset / run->block % 3) * run->block);
 	req->extent.mapped = req->offset / run->block / 3 % 2;
+	req->extent.anchored = req->offset / run->block / 6 % 2;
 	return 0;
 }
 
@@ -298,6 +299,7 @@ static void start(struct run *run, uint8_t bits, uint8_t size)
 		.read_only = bits & LU_PROTECTED,
 		.volatile_cache = bits & LU_CACHED,
 		.can_unmap = !(bits & LU_NO_UNMAP),
+		.can_anchor = true,
 		.can_report_extents = true,
 		.atomic_max = 8 * run->block,
 		.atomic_granularity = 2 * run->block,

@@ -245,7 +245,7 @@ static void check_result(const struct login_result *r, uint8_t how)
 	MUST(r->error_recovery_level <= (most == 1 ? 0 : 2) && r->protocol_level <= 2);
 	MUST(p->max_connections == r->max_connections);
 	MUST(p->error_recovery_level == r->error_recovery_level);
-	MUST(r->time2wait >= 2 && r->time2wait <= 3600 && r->time2retain <= 20);
+	MUST(r->time2wait <= 3600 && r->time2retain <= 20);
 	MUST(r->data_pdu_in_order && r->data_sequence_in_order);
 	if (r->tsih)
 		check_later_connection(r);

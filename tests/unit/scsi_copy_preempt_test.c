@@ -77,13 +77,15 @@ static struct lu *add_unit(struct rig *rig, struct backstore **bs, unsigned int 
 {
 	struct lu_config cfg = { .serial = "TEST0002", .product = "test", .reactors = reactors };
 	struct bs_spec spec;
+	struct lu *lu;
 	char why[256];
 
 	CU_ASSERT_FATAL(!bs_parse("ram:1M", &spec, why, sizeof(why)) &&
 			!bs_open(&spec, bs, why, sizeof(why)));
 	cfg.bs = *bs;
-	CU_ASSERT_FATAL(!lu_create(&cfg, &rig->scsi.lun[OTHER], why, sizeof(why)));
-	return rig->scsi.lun[OTHER];
+	CU_ASSERT_FATAL(!lu_create(&cfg, &lu, why, sizeof(why)));
+	rig->scsi.lun[OTHER] = lu;
+	return lu;
 }
 
 /* first: whose copy it is. serial: where it writes. */

@@ -337,9 +337,10 @@ static void block_limits(void)
 	struct command c;
 	struct world w;
 
-	for (int unmap = 0; unmap < 2; unmap++) {
+	for (int unmap = 0; unmap < 3; unmap++) {
 		world_init(&w, 4096);
 		w.disk.bs.limits.can_unmap = unmap;
+		w.disk.bs.limits.can_anchor = unmap != 1; /* says nothing without the other */
 		w.disk.bs.limits.unmap_granularity = 65536;
 		w.disk.bs.limits.unmap_alignment = 12288;
 		w.disk.bs.limits.atomic_max = 65536;
@@ -363,7 +364,7 @@ static void block_limits(void)
 		CU_ASSERT_EQUAL(get_be(c.in + 36, 8), (2ull << 30) / 4096);
 		command_free(&c);
 		inquiry(&w, &c, true, VPD_PROVISIONING);
-		CU_ASSERT_EQUAL(c.in[5], unmap ? 0xe4 : 0);
+		CU_ASSERT_EQUAL(c.in[5], unmap ? unmap == 1 ? 0xe4 : 0xe6 : 0);
 		CU_ASSERT_EQUAL(c.in[6], unmap ? 2 : 0);
 		command_free(&c);
 		world_destroy(&w);

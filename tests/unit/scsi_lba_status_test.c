@@ -165,6 +165,37 @@ static void lba_status_by_report_type(void)
 	world_destroy(&w);
 }
 
+static void anchored_blocks_are_told(void)
+{
+	static const struct {
+		uint8_t type, count, state;
+		uint64_t lba; /* of the first */
+	} rows[] = {
+		{ 0, 4, LBA_MAPPED, 0 },
+		{ LBA_REPORT_NOT_MAPPED, 2, LBA_ANCHORED, DISK_BLOCKS / 4 },
+		{ LBA_REPORT_MAPPED, 2, LBA_MAPPED, 0 },
+		{ LBA_REPORT_DEALLOCATED, 1, LBA_DEALLOCATED, DISK_BLOCKS / 4 * 3 },
+		{ LBA_REPORT_ANCHORED, 1, LBA_ANCHORED, DISK_BLOCKS / 4 },
+	};
+	struct command c;
+	struct world w;
+
+	odd_world(&w, 512);
+	w.lu->can_anchor = true;
+	odd.anchors = true;
+	odd.extent = DISK_BLOCKS / 4 * 512;
+	for (size_t i = 0; i < array_size(rows); i++) {
+		struct cdb cdb = lba_status(0, 4096, rows[i].type);
+
+		command_run(&w, &c, cdb.b, DIR_READ, 4096, NULL);
+		ASSERT_GOOD(&c);
+		CU_ASSERT_EQUAL(c.in_len, 8 + 16 * rows[i].count);
+		ASSERT_EXTENT(&c, 0, rows[i].lba, DISK_BLOCKS / 4, rows[i].state);
+		command_free(&c);
+	}
+	world_destroy(&w);
+}
+
 static void lba_status_in_range(void)
 {
 	struct cdb cdb = lba_status(DISK_BLOCKS, 24, 0), last = lba_status(DISK_BLOCKS - 1, 24, 0);
@@ -380,7 +411,8 @@ static void immed_answers_before_the_flush_has_ended(void)
 
 UNIT_MAIN(TEST(prefetch_says_whether_all_is_in_memory), TEST(lba_status_of_what_has_no_extents),
 	  TEST(lba_status_lists_extents), TEST(lba_status_by_report_type),
-	  TEST(lba_status_in_range), TEST(blocks_that_are_holes_in_part_are_mapped),
-	  TEST(why_the_list_ends), TEST(what_could_be_read_is_not_lost), TEST(there_are_no_defects),
+	  TEST(lba_status_in_range), TEST(anchored_blocks_are_told),
+	  TEST(blocks_that_are_holes_in_part_are_mapped), TEST(why_the_list_ends),
+	  TEST(what_could_be_read_is_not_lost), TEST(there_are_no_defects),
 	  TEST(blocks_are_written_again), TEST(reassign_lists_that_are_wrong),
 	  TEST(immed_answers_before_the_flush_has_ended));

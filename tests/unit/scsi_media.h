@@ -43,6 +43,7 @@ static inline const char *asked(const struct world *w)
 static struct {
 	bool spoils; /* writes */
 	uint64_t extent; /* bytes: mapped and not, by turns; 0: extents are not known */
+	bool anchors; /* every second one that is not mapped */
 } odd;
 
 static inline bool odd_submit(struct backstore *bs, struct bs_req *req)
@@ -54,6 +55,7 @@ static inline bool odd_submit(struct backstore *bs, struct bs_req *req)
 		in = req->offset % odd.extent;
 		req->extent.len = odd.extent - in < req->len ? odd.extent - in : req->len;
 		req->extent.mapped = req->offset / odd.extent % 2 == 0;
+		req->extent.anchored = odd.anchors && req->offset / odd.extent % 4 == 1;
 		req->res = 0;
 		d->requests++;
 		return true;

@@ -339,6 +339,7 @@ static inline void command_init(struct world *w, struct command *c, const uint8_
 	c->task.first_buf = NULL;
 	c->task.frugal = false;
 	c->task.first_len = 0;
+	c->task.lent_data = NULL;
 	c->task.stable_source = false;
 }
 

@@ -147,7 +147,8 @@ static inline void pr_close(struct pr_world *p)
 	for (unsigned int i = 0; i < NEXUSES; i++)
 		nexus_detach(&p->n[i]);
 	lu_destroy(p->w.lu);
-	p->w.lu = p->w.target.lun[0] = NULL;
+	p->w.target.lun[0] = NULL;
+	p->w.lu = NULL;
 }
 
 static inline void pr_create(struct pr_world *p, bool store)

@@ -133,6 +133,34 @@ static void without_unmap(void)
 	world_destroy(&w);
 }
 
+/* The ANCHOR bit is where space can be taken in advance. */
+static void with_anchor(void)
+{
+	static const struct {
+		uint8_t opcode, flags, anchor;
+	} rows[] = {
+		{ CDB_UNMAP, 0, UNMAP_ANCHOR },
+		{ CDB_WRITE_SAME_10, WRITE_SAME_UNMAP, WRITE_SAME_ANCHOR },
+		{ CDB_WRITE_SAME_16, WRITE_SAME_UNMAP | WRITE_SAME_NDOB, WRITE_SAME_ANCHOR },
+	};
+
+	for (int can = 0; can < 2; can++) {
+		struct world w;
+
+		world_init(&w, 512);
+		w.disk.bs.limits.can_anchor = can;
+		world_open(&w);
+		for (size_t i = 0; i < array_size(rows); i++) {
+			struct command c;
+
+			rsoc(&w, &c, 1, rows[i].opcode, 0);
+			CU_ASSERT_EQUAL(c.in[4 + 1], rows[i].flags | (can ? rows[i].anchor : 0));
+			command_free(&c);
+		}
+		world_destroy(&w);
+	}
+}
+
 /* REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS. */
 static void supported_functions(void)
 {
@@ -166,4 +194,4 @@ static void supported_functions(void)
 }
 
 UNIT_MAIN(TEST(every_listed_command_can_be_asked_for), TEST(one_command), TEST(without_unmap),
-	  TEST(supported_functions));
+	  TEST(with_anchor), TEST(supported_functions));

@@ -170,9 +170,43 @@ static void unmap_that_fails(void)
 	world_destroy(&w);
 }
 
+static void unmapped_and_anchored(void)
+{
+	uint8_t list[LIST_MAX] = { 0 };
+	struct cdb cdb = { { CDB_UNMAP, UNMAP_ANCHOR } };
+	struct world w;
+
+	world_create(&w); /* cannot */
+	put16(cdb.b + 7, 8 + 16);
+	put16(list, 6 + 16);
+	put16(list + 2, 16);
+	set_range(list, 0, 10, 5);
+	CU_ASSERT_EQUAL(outcome(&w, cdb.b, DIR_WRITE, 24, list), SENSE_INVALID_CDB_FIELD);
+	world_destroy(&w);
+
+	world_init(&w, 512);
+	w.disk.bs.limits.can_anchor = true;
+	world_open(&w);
+	CU_ASSERT_EQUAL(outcome(&w, cdb.b, DIR_WRITE, 24, list), 0);
+	CU_ASSERT(zeros(&w, 10, 5) && !zeros(&w, 9, 1) && !zeros(&w, 15, 1));
+	CU_ASSERT_EQUAL(w.disk.requests, 1);
+	CU_ASSERT_EQUAL(w.disk.log[0].opcode, BS_ZERO);
+	CU_ASSERT_EQUAL(w.disk.log[0].flags, BS_ANCHOR);
+	/* There is no more space. */
+	w.disk.fail[BS_ZERO] = -ENOSPC;
+	CU_ASSERT_EQUAL(outcome(&w, cdb.b, DIR_WRITE, 24, list), SENSE_SPACE_FAILED);
+	/* Without the bit it is given back. */
+	cdb.b[1] = 0;
+	disk_forget(&w.disk);
+	CU_ASSERT_EQUAL(outcome(&w, cdb.b, DIR_WRITE, 24, list), 0);
+	CU_ASSERT_EQUAL(w.disk.log[0].opcode, BS_UNMAP);
+	CU_ASSERT_EQUAL(w.disk.log[0].flags, 0);
+	world_destroy(&w);
+}
+
 /* --- WRITE SAME */
 
-enum { NDOB = WRITE_SAME_NDOB, UNMAP = WRITE_SAME_UNMAP, ANCHOR = 0x10 };
+enum { NDOB = WRITE_SAME_NDOB, UNMAP = WRITE_SAME_UNMAP, ANCHOR = WRITE_SAME_ANCHOR };
 
 static void write_same_fills_the_range(void)
 {
@@ -268,6 +302,52 @@ static void write_same_that_is_wrong(void)
 	}
 	CU_ASSERT_EQUAL(w.disk.requests, 0);
 	world_destroy(&w);
+}
+
+static void write_same_with_anchor(void)
+{
+	static const struct {
+		uint8_t opcode, flags, byte;
+		uint32_t sense;
+		enum bs_opcode asked;
+		uint32_t with;
+	} rows[] = {
+		{ CDB_WRITE_SAME_10, ANCHOR, 0, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ CDB_WRITE_SAME_16, ANCHOR, 0, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ CDB_WRITE_SAME_16, ANCHOR | NDOB, 0, SENSE_INVALID_CDB_FIELD, 0, 0 },
+		{ CDB_WRITE_SAME_10, ANCHOR | UNMAP, 0, 0, BS_ZERO, BS_ANCHOR },
+		{ CDB_WRITE_SAME_16, ANCHOR | UNMAP, 0, 0, BS_ZERO, BS_ANCHOR },
+		{ CDB_WRITE_SAME_16, ANCHOR | UNMAP | NDOB, 0, 0, BS_ZERO, BS_ANCHOR },
+		/* Anchored blocks read as zeros. */
+		{ CDB_WRITE_SAME_10, ANCHOR | UNMAP, 7, 0, BS_WRITE, 0 },
+		{ CDB_WRITE_SAME_16, ANCHOR | UNMAP, 7, 0, BS_WRITE, 0 },
+		{ CDB_WRITE_SAME_16, UNMAP, 0, 0, BS_UNMAP, 0 },
+		{ CDB_WRITE_SAME_16, 0, 0, 0, BS_ZERO, 0 },
+	};
+
+	for (size_t i = 0; i < array_size(rows); i++) {
+		struct cdb cdb = cdb_rw(rows[i].opcode, rows[i].flags, 5, 20);
+		bool no_data = rows[i].opcode == CDB_WRITE_SAME_16 && rows[i].flags & NDOB;
+		uint8_t data[512];
+		struct command c;
+		struct world w;
+
+		world_init(&w, 512);
+		w.disk.bs.limits.can_anchor = true;
+		world_open(&w);
+		memset(data, rows[i].byte, sizeof(data));
+		command_run(&w, &c, cdb.b, DIR_WRITE, no_data ? 0 : 512, data);
+		CU_ASSERT_EQUAL(command_sense(&c), rows[i].sense);
+		if (rows[i].sense) {
+			CU_ASSERT_EQUAL(w.disk.requests, 0);
+		} else {
+			CU_ASSERT_EQUAL(w.disk.log[0].opcode, rows[i].asked);
+			CU_ASSERT_EQUAL(w.disk.log[0].flags, rows[i].with);
+			CU_ASSERT(!memcmp(w.disk.bytes + 24 * 512, data, 512));
+		}
+		command_free(&c);
+		world_destroy(&w);
+	}
 }
 
 static void write_same_is_limited(void)
@@ -366,6 +446,7 @@ static void write_same_from_a_big_buffer(void)
 
 UNIT_MAIN(TEST(ranges_are_unmapped), TEST(ranges_of_a_slow_disk_are_unmapped),
 	  TEST(unmap_lists_that_are_wrong), TEST(unmap_ranges_that_are_wrong),
-	  TEST(unmap_that_fails), TEST(write_same_fills_the_range), TEST(write_same_that_is_wrong),
+	  TEST(unmap_that_fails), TEST(unmapped_and_anchored), TEST(write_same_with_anchor),
+	  TEST(write_same_fills_the_range), TEST(write_same_that_is_wrong),
 	  TEST(write_same_is_limited), TEST(a_long_list_lets_others_run),
 	  TEST(write_same_from_a_big_buffer));

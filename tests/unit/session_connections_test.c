@@ -60,6 +60,13 @@ static void refusals(void)
 	CU_ASSERT_EQUAL(join(&w, 1, 1, w.rig.r), LOGIN_NO_SESSION);
 	leave(&w, 1);
 	w.link[0].tsih = tsih;
+	for (int n = 0; n < 2; n++) { /* with a key that only the first one may send */
+		rig_knock_as(&w.rig, &w.link[1], ISID, (uint16_t)(tsih + n), 1, w.rig.r,
+			     "MaxBurstLength=65536\0", 21);
+		CU_ASSERT_EQUAL(answer_to_login(&w, 1),
+				n ? LOGIN_NO_SESSION : LOGIN_INITIATOR_ERROR);
+		leave(&w, 1);
+	}
 	for (int n = 0; n < 2; n++) { /* of another initiator port */
 		rig_knock_as(&w.rig, &w.link[1], ISID + 1, tsih, 1, w.rig.reactors[n], NULL, 0);
 		CU_ASSERT_EQUAL(answer_to_login(&w, 1), LOGIN_CANNOT_INCLUDE);

@@ -122,4 +122,53 @@ static void ordered_writes(void)
 	nobody_waits_for_ever(true);
 }
 
-UNIT_MAIN(TEST(simple_writes), TEST(ordered_writes));
+/* What waits for its turn has brought data that fills the memory, and what it waits for wants some. */
+static void turns(uint8_t attribute)
+{
+	static const uint8_t sync_cache[16] = { [0] = 0x35 };
+	static const uint8_t read_64k[16] = { [0] = 0x28, [8] = 128 };
+	struct server_limits limits = server_default_limits;
+	unsigned int commands = 2;
+	struct initiator in;
+	struct rig rig;
+
+	limits.nop_interval_s = 0;
+	CU_ASSERT_FATAL(rig_up_on(&rig, DISK, &limits, 1));
+	rig_knock(&rig, &in, 1, rig.r, keys, sizeof(keys) - 1);
+	CU_ASSERT_TRUE_FATAL(rig_let_in(&in));
+	CU_ASSERT_EQUAL(next_sense(&in), SENSE_POWER_ON);
+	rig_command(&in, sync_cache, CMD_FINAL | ATTR_SIMPLE, 0, NULL, 0);
+	rig_command(&in, read_64k, CMD_FINAL | CMD_READ | ATTR_ORDERED, 64 << 10, NULL, 0);
+	for (; commands < 2 + 17 * (BUF_MAX / EARLY); commands++)
+		write_with_data(&in, attribute);
+	while (reactor_turn(rig.r))
+		;
+	CU_ASSERT_EQUAL(slab_in_use(rig.slab), slab_size(rig.slab));
+	reactor_advance(rig.r, NSEC_PER_SEC + 1);
+	CU_ASSERT_EQUAL(serve(&in), commands);
+	CU_ASSERT_EQUAL(session_of(&in)->command_count, 0);
+	CU_ASSERT_EQUAL(session_of(&in)->nexus.hungry, 0);
+	/* It has not been forgotten how to wait. */
+	rig_command(&in, sync_cache, CMD_FINAL | ATTR_SIMPLE, 0, NULL, 0);
+	rig_command(&in, read_64k, CMD_FINAL | CMD_READ | ATTR_ORDERED, 64 << 10, NULL, 0);
+	write_with_data(&in, attribute);
+	CU_ASSERT_EQUAL(serve(&in), 0);
+	reactor_advance(rig.r, NSEC_PER_SEC + 1);
+	CU_ASSERT_EQUAL(serve(&in), 3);
+	rig_leave(&in);
+	CU_ASSERT_EQUAL(slab_in_use(rig.slab), 0);
+	rig_down(&rig);
+}
+
+static void writes_behind_an_ordered_read(void)
+{
+	turns(ATTR_SIMPLE);
+}
+
+static void ordered_writes_behind_an_ordered_read(void)
+{
+	turns(ATTR_ORDERED);
+}
+
+UNIT_MAIN(TEST(simple_writes), TEST(ordered_writes), TEST(writes_behind_an_ordered_read),
+	  TEST(ordered_writes_behind_an_ordered_read));

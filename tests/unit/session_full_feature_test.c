@@ -408,29 +408,6 @@ static void login_deadline(void)
 	rig_down(&rig);
 }
 
-/* A newcomer beyond the cap costs the oldest idle connection its place, nobody else. */
-static void unauthenticated_cap(void)
-{
-	struct server_limits limits = server_default_limits;
-	struct memory_peer *peer[4];
-	struct rig rig;
-
-	limits.max_unauthenticated = 3;
-	CU_ASSERT_FATAL(rig_up(&rig, "ram:1M", &limits));
-	for (int i = 0; i < 4; i++)
-		peer[i] = memory_connect(rig.r, &session_conn_up, rig.server);
-	rig_turn(&rig);
-	CU_ASSERT_PTR_NULL(memory_conn(peer[0]));
-	for (int i = 1; i < 4; i++) {
-		CU_ASSERT_PTR_NOT_NULL(memory_conn(peer[i]));
-		memory_disconnect(peer[i]);
-	}
-	rig_turn(&rig);
-	for (int i = 0; i < 4; i++)
-		memory_free(peer[i]);
-	rig_down(&rig);
-}
-
 /* Silence is answered with a ping, silence after that with the end. */
 static void keep_alive(void)
 {
@@ -477,5 +454,4 @@ UNIT_MAIN(TEST(write_then_read), TEST(window_stays_open), TEST(command_order), T
 	  TEST(rejects), TEST(tag_in_use), TEST(tag_free_when_answered), TEST(solicited_write),
 	  TEST(failed_bursts), TEST(abort_task), TEST(abort_what_is_not_there),
 	  TEST(refused_functions), TEST(lun_reset), TEST(reset_while_the_disk_hangs),
-	  TEST(reinstatement), TEST(login_deadline), TEST(unauthenticated_cap), TEST(keep_alive),
-	  TEST(data_timeout));
+	  TEST(reinstatement), TEST(login_deadline), TEST(keep_alive), TEST(data_timeout));

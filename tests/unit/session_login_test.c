@@ -12,7 +12,7 @@
 #define USUAL_ANSWER                                                                        \
 	"TargetPortalGroupTag=1|HeaderDigest=CRC32C|DataDigest=None|MaxConnections=4|"      \
 	"InitialR2T=No|ImmediateData=Yes|MaxBurstLength=1048576|FirstBurstLength=65536|"    \
-	"DefaultTime2Wait=2|DefaultTime2Retain=5|ErrorRecoveryLevel=2|MaxOutstandingR2T=1|" \
+	"DefaultTime2Wait=0|DefaultTime2Retain=5|ErrorRecoveryLevel=2|MaxOutstandingR2T=1|" \
 	"DataPDUInOrder=Yes|DataSequenceInOrder=Yes|MaxRecvDataSegmentLength=262144|"       \
 	"TargetAlias=the disk|"
 
@@ -43,7 +43,7 @@ static void expect_usual_result(const struct rig *r)
 	CU_ASSERT_EQUAL(got->max_connections, 4);
 	CU_ASSERT_EQUAL(got->error_recovery_level, 2);
 	CU_ASSERT_EQUAL(got->protocol_level, 1);
-	CU_ASSERT_EQUAL(got->time2wait, 2);
+	CU_ASSERT_EQUAL(got->time2wait, 0);
 	CU_ASSERT_EQUAL(got->time2retain, 5);
 	CU_ASSERT_TRUE(got->data_pdu_in_order);
 	CU_ASSERT_TRUE(got->data_sequence_in_order);

@@ -49,7 +49,7 @@ static uint16_t tag_of(const struct rig *rig, const struct transport_ops *transp
 {
 	struct conn conn = { .ops = transport, .local = address(text, port, scope) };
 
-	return server_tag_of(rig->server, &conn);
+	return server_portal_of(rig->server, &conn).tag;
 }
 
 static void by_address(void)

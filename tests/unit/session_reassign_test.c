@@ -93,14 +93,6 @@ static void read_in_the_disk(void)
 }
 
 /* Memory of the SCSI layer that could not be copied: the connection breaks with it, so it is there. */
-static struct transport_ops breaking;
-
-static void break_at_put(struct conn *conn, struct transfer *t)
-{
-	memory_transport.close(conn, false);
-	memory_transport.put_data(conn, t);
-}
-
 static void read_that_is_not_kept(void)
 {
 	for (uint32_t got = 0; got < 2; got++) {
@@ -108,10 +100,8 @@ static void read_that_is_not_kept(void)
 		uint32_t itt;
 
 		begin(&t, 2);
-		session_of(&t)->kept_bytes = KEPT_BYTES_MAX;
-		breaking = memory_transport;
-		breaking.put_data = break_at_put;
-		memory_conn(t.in.peer)->ops = &breaking;
+		keep_nothing(&t);
+		break_at_data(&t);
 		itt = command(&t, read_8, CMD_READ, 4096);
 		rig_turn(&t.rig);
 		forget_peer(&t, join(&t, 0));
@@ -120,7 +110,7 @@ static void read_that_is_not_kept(void)
 			free(expect_data(&t, 0, 0, 4096));
 		expect_response(&t, itt, conn_of(&t)->statsn - 1, SAM_GOOD, 0);
 		expect_nothing(&t);
-		session_of(&t)->kept_bytes -= KEPT_BYTES_MAX;
+		keep_again(&t);
 		end(&t);
 	}
 }
@@ -131,16 +121,12 @@ static void read_that_is_lost(void)
 	struct test t;
 	uint32_t itt;
 
-	begin(&t, 2);
-	session_of(&t)->kept_bytes = KEPT_BYTES_MAX;
-	itt = command(&t, read_8, CMD_READ, 4096);
-	free(expect(&t, OP_DATA_IN));
-	free(expect(&t, OP_SCSI_RESPONSE));
+	itt = begin_unkept(&t);
 	reconnect(&t);
 	expect_reassigned(&t, itt, 0, TMF_RSP_COMPLETE);
 	expect_refusal(&t, itt);
 	expect_nothing(&t);
-	session_of(&t)->kept_bytes -= KEPT_BYTES_MAX;
+	keep_again(&t);
 	end(&t);
 }
 
@@ -307,23 +293,6 @@ static void lower_levels(void)
 	}
 }
 
-static void log_out_for_recovery(struct test *t, uint16_t cid, uint8_t response)
-{
-	struct memory_record *rec;
-	union pdu_header h = { 0 };
-
-	h.logout_request.opcode = OP_LOGOUT_REQUEST | OPCODE_IMMEDIATE;
-	h.logout_request.reason = 0x80 | LOGOUT_RECOVERY;
-	h.logout_request.itt = be32_of(t->in.itt++);
-	h.logout_request.cid = be16_of(cid);
-	h.logout_request.cmdsn = be32_of(t->in.cmdsn);
-	h.logout_request.expstatsn = be32_of(t->acked);
-	rig_send(&t->in, &h, NULL, 0);
-	rec = expect(t, OP_LOGOUT_RESPONSE);
-	CU_ASSERT_EQUAL(rec->h.logout_response.response, response);
-	free(rec);
-}
-
 /* Logout for recovery of a connection that lives, or is lost. */
 static void logged_out(void)
 {
@@ -341,7 +310,7 @@ static void logged_out(void)
 		rig_turn(&t.rig);
 		while ((rec = rig_receive(&t.in))) /* an Async Message may tell of it */
 			free(rec);
-		log_out_for_recovery(&t, 0, LOGOUT_RSP_SUCCESS);
+		log_out_for_recovery(&t, 0);
 		expect_reassigned(&t, itt, 0, TMF_RSP_COMPLETE);
 		free(expect(&t, OP_R2T));
 		forget_peer(&t, first);

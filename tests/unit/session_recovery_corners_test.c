@@ -42,11 +42,7 @@ static void refused_and_lost(void)
 	struct test t;
 	uint32_t itt;
 
-	begin(&t, 2);
-	session_of(&t)->kept_bytes = KEPT_BYTES_MAX;
-	itt = command(&t, read_8, CMD_READ, 4096);
-	free(expect(&t, OP_DATA_IN));
-	free(expect(&t, OP_SCSI_RESPONSE));
+	itt = begin_unkept(&t);
 	snack(&t, SNACK_DATA, itt, TAG_NONE, 0, 0);
 	expect_reject(&t, REJECT_SNACK);
 	expect_refusal(&t, itt);
@@ -56,18 +52,10 @@ static void refused_and_lost(void)
 		CU_ASSERT_EQUAL(expect_refusal(&t, itt), conn_of(&t)->statsn - 1);
 		expect_nothing(&t);
 	}
-	session_of(&t)->kept_bytes -= KEPT_BYTES_MAX;
+	keep_again(&t);
 	ack_status(&t);
 	CU_ASSERT_TRUE(list_empty(&session_of(&t)->commands));
 	end(&t);
-}
-
-static struct transport_ops breaking;
-
-static void break_at_put(struct conn *conn, struct transfer *t)
-{
-	memory_transport.close(conn, false);
-	memory_transport.put_data(conn, t);
 }
 
 /* Aborted while a piece that is kept goes out anew, before one that is the SCSI layer's. */
@@ -82,10 +70,8 @@ static void abort_behind_a_piece(void)
 	itt = read_kib(&t, 2048);
 	reactor_advance(t.rig.r, NSEC_PER_SEC + NSEC_PER_SEC / 2);
 	expect_data(&t, 0);
-	session_of(&t)->kept_bytes += KEPT_BYTES_MAX;
-	breaking = memory_transport;
-	breaking.put_data = break_at_put;
-	memory_conn(t.in.peer)->ops = &breaking;
+	keep_nothing(&t);
+	break_at_data(&t);
 	reactor_advance(t.rig.r, NSEC_PER_SEC);
 	CU_ASSERT_PTR_NULL_FATAL(memory_conn(t.in.peer));
 	forget_peer(&t, join(&t, 0));
@@ -97,7 +83,7 @@ static void abort_behind_a_piece(void)
 	}
 	CU_ASSERT_TRUE(answered);
 	CU_ASSERT_TRUE(list_empty(&session_of(&t)->commands));
-	session_of(&t)->kept_bytes -= KEPT_BYTES_MAX;
+	keep_again(&t);
 	end(&t);
 }
 
@@ -124,7 +110,6 @@ static void snack_behind_reassign(void)
 /* The connection ends with the answer to TASK REASSIGN, and nobody may come back. */
 static void reassigned_in_vain(void)
 {
-	union pdu_header h = { 0 };
 	struct memory_peer *first;
 	struct test t;
 	uint32_t itt;
@@ -134,13 +119,7 @@ static void reassigned_in_vain(void)
 	free(expect(&t, OP_SCSI_RESPONSE));
 	first = join(&t, 1);
 	forget_peer(&t, first);
-	h.logout_request.opcode = OP_LOGOUT_REQUEST | OPCODE_IMMEDIATE;
-	h.logout_request.reason = 0x80 | LOGOUT_RECOVERY;
-	h.logout_request.itt = be32_of(t.in.itt++);
-	h.logout_request.cmdsn = be32_of(t.in.cmdsn);
-	h.logout_request.expstatsn = be32_of(t.acked);
-	rig_send(&t.in, &h, NULL, 0);
-	free(expect(&t, OP_LOGOUT_RESPONSE));
+	log_out_for_recovery(&t, 0);
 	conn_of(&t)->replies += REPLIES_MAX;
 	reassign(&t, itt, 0);
 	t.rig.server->reactors[0].draining = true;
@@ -156,16 +135,12 @@ static void arrived_and_lost(void)
 	struct test t;
 	uint32_t itt;
 
-	begin(&t, 2);
-	session_of(&t)->kept_bytes = KEPT_BYTES_MAX;
-	itt = command(&t, read_8, CMD_READ, 4096);
-	free(expect(&t, OP_DATA_IN));
-	free(expect(&t, OP_SCSI_RESPONSE));
+	itt = begin_unkept(&t);
 	reconnect(&t);
 	expect_reassigned(&t, itt, 1, TMF_RSP_COMPLETE);
 	expect_status(&t, itt, 1, 0);
 	expect_nothing(&t);
-	session_of(&t)->kept_bytes -= KEPT_BYTES_MAX;
+	keep_again(&t);
 	end(&t);
 }
 
@@ -177,9 +152,7 @@ static void broken_in_a_piece(void)
 	uint32_t itt;
 
 	begin(&t, 2);
-	breaking = memory_transport;
-	breaking.put_data = break_at_put;
-	memory_conn(t.in.peer)->ops = &breaking;
+	break_at_data(&t);
 	itt = read_kib(&t, 32);
 	rig_turn(&t.rig);
 	forget_peer(&t, join(&t, 0));
@@ -351,7 +324,7 @@ static void no_ack_for_what_is_not_kept(void)
 	uint32_t itt;
 
 	begin(&t, 1);
-	session_of(&t)->kept_bytes = KEPT_BYTES_MAX;
+	keep_nothing(&t);
 	itt = read_kib(&t, 2048);
 	for (int i = 0; i < 2; i++) {
 		rec = expect(&t, OP_DATA_IN);
@@ -359,7 +332,7 @@ static void no_ack_for_what_is_not_kept(void)
 		free(rec);
 	}
 	expect_status(&t, itt, 2, 0);
-	session_of(&t)->kept_bytes -= KEPT_BYTES_MAX;
+	keep_again(&t);
 	end(&t);
 }
 
@@ -499,9 +472,48 @@ static void slow_line(void)
 	end(&t);
 }
 
-UNIT_MAIN(TEST(refused_and_lost), TEST(abort_behind_a_piece), TEST(snack_behind_reassign),
-	  TEST(reassigned_in_vain), TEST(arrived_and_lost), TEST(broken_in_a_piece),
-	  TEST(status_in_a_run), TEST(status_in_r_data), TEST(status_of_other_segments),
-	  TEST(ack_too_early), TEST(ack_in_a_run), TEST(ack_after_reassign),
-	  TEST(no_ack_for_what_is_not_kept), TEST(ack_of_old), TEST(ack_of_an_aborted_task),
-	  TEST(statsn_wraps), TEST(acknowledged_while_it_moves), TEST(slow_line));
+/* Tasks that start only after their connection is lost hold memory like those that ran: one that is ended
+ * for its memory makes room for the next. */
+static void started_and_forgotten(void)
+{
+	enum { READS = 4 };
+	struct reactor_state *rs;
+	uint32_t itt[READS];
+	struct session *s;
+	struct test t;
+
+	begin(&t, 2);
+	s = session_of(&t);
+	rs = s->rs;
+	keep_nothing(&t);
+	s->long_bytes = rs->long_max = 1; /* one at a time, and that one was there before */
+	for (int i = 0; i < READS; i++)
+		itt[i] = read_kib(&t, 1024);
+	rig_turn(&t.rig);
+	CU_ASSERT_EQUAL(s->parked_count, READS);
+	memory_disconnect(t.in.peer);
+	rig_turn(&t.rig);
+	rs->pinned_bytes += buf_budget(rs->reactor); /* nobody may hold any more */
+	s->long_bytes = 0;
+	reactor_defer(rs->reactor, &s->unpark_work);
+	reactor_advance(t.rig.r, NSEC_PER_SEC);
+	CU_ASSERT_EQUAL(slab_in_use(t.rig.slab), 0);
+	CU_ASSERT_EQUAL(rs->pinned_bytes, buf_budget(rs->reactor));
+	rs->pinned_bytes -= buf_budget(rs->reactor);
+	forget_peer(&t, join(&t, 0));
+	for (int i = 0; i < READS; i++) {
+		expect_reassigned(&t, itt[i], 0, TMF_RSP_COMPLETE);
+		expect_refusal(&t, itt[i]);
+	}
+	expect_nothing(&t);
+	keep_again(&t);
+	end(&t);
+}
+
+UNIT_MAIN(TEST(started_and_forgotten), TEST(refused_and_lost), TEST(abort_behind_a_piece),
+	  TEST(snack_behind_reassign), TEST(reassigned_in_vain), TEST(arrived_and_lost),
+	  TEST(broken_in_a_piece), TEST(status_in_a_run), TEST(status_in_r_data),
+	  TEST(status_of_other_segments), TEST(ack_too_early), TEST(ack_in_a_run),
+	  TEST(ack_after_reassign), TEST(no_ack_for_what_is_not_kept), TEST(ack_of_old),
+	  TEST(ack_of_an_aborted_task), TEST(statsn_wraps), TEST(acknowledged_while_it_moves),
+	  TEST(slow_line));

@@ -281,6 +281,64 @@ static inline bool is_disk(struct test *t, const struct memory_record *rec)
 	return !memcmp(rec->data, bs_borrow(t->rig.bs, offset, rec->len), rec->len);
 }
 
+/* What is sent is not kept from now on: the session has as much as it may. */
+static inline void keep_nothing(struct test *t)
+{
+	session_of(t)->kept_bytes += KEPT_BYTES_MAX;
+}
+
+static inline void keep_again(struct test *t)
+{
+	session_of(t)->kept_bytes -= KEPT_BYTES_MAX;
+}
+
+/* A read of 4 KiB that was answered, and of which nothing is kept but its status. Returns its ITT. */
+static inline uint32_t begin_unkept(struct test *t)
+{
+	uint32_t itt;
+
+	begin(t, 2);
+	keep_nothing(t);
+	itt = command(t, read_8, CMD_READ, 4096);
+	free(expect(t, OP_DATA_IN));
+	free(expect(t, OP_SCSI_RESPONSE));
+	return itt;
+}
+
+static inline void rig_break_at_put(struct conn *conn, struct transfer *t)
+{
+	memory_transport.close(conn, false);
+	memory_transport.put_data(conn, t);
+}
+
+/* The connection breaks with the next Data-In. */
+static inline void break_at_data(struct test *t)
+{
+	static struct transport_ops breaking;
+
+	breaking = memory_transport;
+	breaking.put_data = rig_break_at_put;
+	memory_conn(t->in.peer)->ops = &breaking;
+}
+
+/* Logout for recovery of the connection with this CID. */
+static inline void log_out_for_recovery(struct test *t, uint16_t cid)
+{
+	struct memory_record *rec;
+	union pdu_header h = { 0 };
+
+	h.logout_request.opcode = OP_LOGOUT_REQUEST | OPCODE_IMMEDIATE;
+	h.logout_request.reason = 0x80 | LOGOUT_RECOVERY;
+	h.logout_request.itt = be32_of(t->in.itt++);
+	h.logout_request.cid = be16_of(cid);
+	h.logout_request.cmdsn = be32_of(t->in.cmdsn);
+	h.logout_request.expstatsn = be32_of(t->acked);
+	rig_send(&t->in, &h, NULL, 0);
+	rec = expect(t, OP_LOGOUT_RESPONSE);
+	CU_ASSERT_EQUAL(rec->h.logout_response.response, LOGOUT_RSP_SUCCESS);
+	free(rec);
+}
+
 static inline void end(struct test *t)
 {
 	const struct session *s = t->in.tsih ? session_of(t) : NULL;

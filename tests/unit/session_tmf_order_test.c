@@ -151,5 +151,49 @@ static void a_question_that_is_not_sent(void)
 	pair_down(&p);
 }
 
-UNIT_MAIN(TEST(the_order_goes_on), TEST(commands_behind_the_function_live),
-	  TEST(the_question_is_no_keep_alive), TEST(a_question_that_is_not_sent));
+static struct transport_ops lingering;
+
+static void close_later(struct conn *conn, bool flush)
+{
+	(void)flush;
+	conn->closing = true;
+}
+
+/* A connection whose last words are not sent: the answer is behind them. */
+static void a_connection_that_ends_is_waited_for(void)
+{
+	struct iconn *ending;
+	struct conn *conn;
+	uint32_t tmf;
+	struct pair p;
+
+	pair_up(&p, "ram:1M");
+	ending = iconn_of(&p.b);
+	conn = ending->conn;
+	lingering = memory_transport;
+	lingering.close = close_later;
+	conn->ops = &lingering;
+	iconn_end(ending, true);
+	CU_ASSERT_FALSE(iconn_up(ending));
+	tmf = link_tmf(&p.a, &p.a, TMF_ABORT_TASK_SET, TAG_NONE);
+	CU_ASSERT_PTR_NULL(rig_receive(&p.a));
+	memory_transport.close(conn, false);
+	CU_ASSERT_EQUAL(rig_tmf_response(&p.a, tmf), TMF_RSP_COMPLETE);
+	/* One that takes too long: nothing is certain. */
+	rig_leave(&p.b);
+	link_up(&p.a, &p.b, 3);
+	ending = iconn_of(&p.b);
+	conn = ending->conn;
+	conn->ops = &lingering;
+	iconn_end(ending, true);
+	tmf = link_tmf(&p.a, &p.a, TMF_ABORT_TASK_SET, TAG_NONE);
+	pass(&p.rig, TMF_S);
+	CU_ASSERT_EQUAL(rig_tmf_response(&p.a, tmf), TMF_RSP_REJECTED);
+	memory_transport.close(conn, false);
+	rig_turn(&p.rig);
+	pair_down(&p);
+}
+
+UNIT_MAIN(TEST(a_connection_that_ends_is_waited_for), TEST(the_order_goes_on),
+	  TEST(commands_behind_the_function_live), TEST(the_question_is_no_keep_alive),
+	  TEST(a_question_that_is_not_sent));

@@ -123,29 +123,30 @@ static void keep_buffer(struct rig *rig, struct pdu *pdu)
 	pdu->buf = NULL;
 }
 
-/* The buffer has room for the solicited rest of the command, up to BUF_MAX. */
+/* Long data that is not complete in the stream. The buffer has room for the solicited rest of the
+ * command, up to BUF_MAX. */
 static void immediate_data_lands_in_a_buffer_for_the_whole_command(void)
 {
 	struct conn_params params = rig_params();
 	struct rig *rig = rig_tcp(&params);
 	struct wire *w = wire_create();
 	char want[200];
-	uint8_t data[4096];
+	uint8_t data[20000];
 
 	rig->on_pdu = keep_buffer;
-	wire_command(w, 9, 200000, 4096);
+	wire_command(w, 9, 200000, 20000);
 	rig_feed(rig, w);
 	rig_pattern(data, sizeof(data), 9);
-	snprintf(want, sizeof(want), "pdu 01 itt 9 data 4096 %x buf\nroom 1\n",
+	snprintf(want, sizeof(want), "pdu 01 itt 9 data 20000 %x buf\nroom 1\n",
 		 rig_sum(data, sizeof(data)));
 	CU_ASSERT_STRING_EQUAL(rig_log(rig), want);
-	wire_command(w, 10, 0xffffffff, 4);
+	wire_command(w, 10, 0xffffffff, 20000);
 	rig_feed(rig, w);
 	CU_ASSERT_PTR_NOT_NULL(strstr(rig_log(rig), "room 0\n"));
 	/* EDTL smaller than the data: the data decides. */
-	wire_command(w, 11, 1, 5000);
+	wire_command(w, 11, 1, 20001);
 	rig_feed(rig, w);
-	CU_ASSERT_PTR_NOT_NULL(strstr(rig_log(rig), "data 5000"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(rig_log(rig), "data 20001"));
 	free(w);
 	rig_destroy(rig);
 }
@@ -163,11 +164,11 @@ static void without_memory_data_is_dropped_and_the_stream_goes_on(void)
 	CU_ASSERT_FATAL(n < 64);
 	while (n < 64 && (b = buf_get(rig->r, 65536)))
 		taken[n++] = b;
-	wire_command(w, 1, BUF_MAX, 3001);
+	wire_command(w, 1, BUF_MAX, 20001);
 	wire_plain(w, OP_TEXT_REQUEST, 2, 60000);
 	wire_plain(w, OP_NOP_OUT, 3, 0);
 	rig_feed(rig, w);
-	CU_ASSERT_STRING_EQUAL(rig_log(rig), "pdu 01 itt 1 data 3001 dropped\n"
+	CU_ASSERT_STRING_EQUAL(rig_log(rig), "pdu 01 itt 1 data 20001 dropped\n"
 					     "pdu 04 itt 2 data 60000 dropped\n"
 					     "pdu 00 itt 3\n");
 	while (n)

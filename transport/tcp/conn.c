@@ -23,6 +23,26 @@ static struct {
 	struct tcp_shard *first;
 } shards = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+static struct tcp_shard *shard_new(struct reactor *r)
+{
+	struct tcp_shard *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->hot = malloc(STREAM_SIZE + HOT_SIZE);
+	if (!s->hot) {
+		free(s);
+		return NULL;
+	}
+	s->reactor = r;
+	pool_init(&s->batches, sizeof(struct tx_batch), 4, SIZE_MAX);
+	pool_init(&s->gets, sizeof(struct get), 64, SIZE_MAX);
+	list_init(&s->starved);
+	s->next = shards.first;
+	shards.first = s;
+	return s;
+}
+
 static struct tcp_shard *shard_get(struct reactor *r)
 {
 	struct tcp_shard *s;
@@ -30,17 +50,8 @@ static struct tcp_shard *shard_get(struct reactor *r)
 	pthread_mutex_lock(&shards.lock);
 	for (s = shards.first; s && s->reactor != r;)
 		s = s->next;
-	if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (s) {
-			s->reactor = r;
-			pool_init(&s->batches, sizeof(struct tx_batch), 4, SIZE_MAX);
-			pool_init(&s->gets, sizeof(struct get), 64, SIZE_MAX);
-			list_init(&s->starved);
-			s->next = shards.first;
-			shards.first = s;
-		}
-	}
+	if (!s)
+		s = shard_new(r);
 	if (s)
 		s->users++;
 	pthread_mutex_unlock(&shards.lock);
@@ -58,6 +69,7 @@ static void shard_put(struct tcp_shard *s)
 		*at = s->next;
 		pool_destroy(&s->batches);
 		pool_destroy(&s->gets);
+		free(s->hot);
 		free(s);
 	}
 	pthread_mutex_unlock(&shards.lock);
@@ -106,6 +118,7 @@ static void reap(struct tcp_conn *c)
 		return;
 	}
 	timer_cancel(c->base.reactor, &c->flush_timer);
+	timer_cancel(c->base.reactor, &c->sequence_timer);
 	log_debug("%s: closed", c->base.peer_name);
 	c->base.up->closed(&c->base);
 	conn_free(c);
@@ -212,6 +225,7 @@ struct tcp_conn *tcp_conn_create(struct reactor *r, int fd, const struct conn_up
 	c->fd = fd;
 	c->work.fn = end_of_turn;
 	c->flush_timer.fn = flush_too_long;
+	c->sequence_timer.fn = tcp_sequence_tick;
 	list_init(&c->finished);
 	tcp_rx_init(c);
 	tcp_tx_init(c);

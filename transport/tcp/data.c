@@ -6,7 +6,9 @@
  *
  * From error recovery level 1 on a burst that lost a PDU, to its digest or to a gap, is given up
  * where it broke off, and the rest of it asked for again (7.8, 7.9: recovery R2T). What is on its
- * way for the old tag meanwhile is dropped.
+ * way for the old tag meanwhile is dropped. The same when a burst makes no progress for some seconds:
+ * what was lost, the R2T itself or the last Data-Out, had nothing behind it that could tell (7.1.4.1,
+ * sequence reception timeout).
  */
 #include "tcp.h"
 
@@ -31,7 +33,7 @@ static void burst_begin(struct tcp_conn *c, struct get *g, struct burst *b, uint
 {
 	b->offset = offset;
 	b->len = len;
-	b->got = b->datasn = 0;
+	b->got = b->datasn = b->seen = b->stalled = 0;
 	b->result = TRANSFER_OK;
 	b->active = true;
 	b->due = false;
@@ -227,6 +229,50 @@ static void recover(struct tcp_conn *c, struct get *g, struct burst *b)
 	queue_r2ts(c, t);
 }
 
+/* --- Sequence reception timeout */
+
+static void watch(struct tcp_conn *c)
+{
+	if (!timer_armed(&c->sequence_timer) && c->base.params.error_recovery_level)
+		timer_arm(c->base.reactor, &c->sequence_timer, NSEC_PER_SEC);
+}
+
+/* A Data-Out under way is progress: that it trickles in is not this timeout's matter. */
+static void look_at(struct tcp_conn *c, struct get *g, struct burst *b)
+{
+	uint32_t limit = c->quiet >= SEQUENCE_SECONDS ? SEQUENCE_SECONDS : SEQUENCE_BUSY_SECONDS;
+	bool coming = c->rx.get == g && c->rx.burst == b;
+	bool progress = b->got != b->seen || b->due || coming;
+
+	b->seen = b->got;
+	b->stalled = progress ? 0 : b->stalled + 1;
+	if (b->stalled >= limit << b->recoveries && b->result == TRANSFER_OK &&
+	    recoverable(c, g, b))
+		recover(c, g, b);
+}
+
+void tcp_sequence_tick(struct timer *timer)
+{
+	struct tcp_conn *c = container_of(timer, struct tcp_conn, sequence_timer);
+	bool outstanding = false;
+
+	if (c->state != TCP_OPEN)
+		return;
+	c->quiet = c->data_outs == c->data_outs_seen ? c->quiet + 1 : 0;
+	c->data_outs_seen = c->data_outs;
+	for (uint32_t i = 0; i < GET_BUCKETS; i++) {
+		for (struct get *g = c->gets[i]; g; g = g->next) {
+			outstanding = true;
+			for (uint32_t k = 0; k < R2T_MAX && !g->canceled; k++) {
+				if (g->burst[k].active)
+					look_at(c, g, &g->burst[k]);
+			}
+		}
+	}
+	if (outstanding)
+		watch(c);
+}
+
 /* Which burst a Data-Out answers; NULL: none of this transfer. */
 static struct burst *burst_of(struct get *g, uint32_t ttt)
 {
@@ -349,6 +395,7 @@ void tcp_data_out_end(struct tcp_conn *c, bool digest_ok)
 			finish_now(c, g);
 		return;
 	}
+	c->data_outs++;
 	if (b->result == TRANSFER_OK && digest_ok) {
 		b->got += len;
 		b->datasn++;
@@ -393,6 +440,7 @@ void tcp_get_data(struct conn *conn, struct transfer *t)
 	g->itt = itt;
 	g->next = *bucket(c, itt);
 	*bucket(c, itt) = g;
+	watch(c);
 	if (t->unsolicited) {
 		g->asked = t->len;
 		g->burst[0].ttt = TAG_NONE;

@@ -62,7 +62,7 @@ static struct move *pack(const struct tcp_conn *c)
 	memcpy(m->bytes, &pdu->h, BHS_LEN);
 	if (pdu->data_len)
 		memcpy(m->bytes + BHS_LEN, pdu->data, pdu->data_len);
-	memcpy(m->bytes + BHS_LEN + data, c->stream + rx->start, rest);
+	memcpy(m->bytes + BHS_LEN + data, rx->bytes + rx->start, rest);
 	m->len = BHS_LEN + data + rest;
 	return m;
 }

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Receive: one recv in flight into the rest of the current landing zone and the stream buffer
- * behind it, then every complete PDU of the stream is parsed. Headers and small data segments
- * are looked at only when they are complete in the stream; everything else lands in place.
- * The result does not depend on how the peer cuts its bytes.
+ * What was received becomes PDUs. Headers and small data segments are looked at only when they are
+ * complete; everything else lands in place. The result does not depend on how the peer cuts its
+ * bytes.
  */
 #include "tcp.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "digest.h"
@@ -67,6 +65,18 @@ static bool deliver(struct tcp_conn *c, bool digest_ok)
 	return true;
 }
 
+/* A data segment up to here, trailer included, is shown to the session where it was received.
+ * Immediate data, which can be long, only if it does not have to be moved for that. */
+static uint32_t whole_max(const struct tcp_rx *rx, uint8_t opcode)
+{
+	enum { WHOLE_MAX = LARGE + 3 + DIGEST_LEN };
+	uint32_t here = stream_len(rx);
+
+	if (opcode != OP_SCSI_COMMAND)
+		return STREAM_SIZE;
+	return here > WHOLE_MAX ? here : WHOLE_MAX;
+}
+
 /* The data segment begins: chooses where it goes. */
 static bool begin_data(struct tcp_conn *c)
 {
@@ -85,13 +95,13 @@ static bool begin_data(struct tcp_conn *c)
 
 	if (opcode == OP_DATA_OUT) {
 		tcp_data_out_begin(c);
+	} else if (dsl + rx->trailer <= whole_max(rx, opcode)) {
+		rx->state = RX_WHOLE;
 	} else if (opcode == OP_SCSI_COMMAND) {
 		/* Room for what else belongs to the command, so that it can follow in place; but a
 		 * few bytes must not pin what only a long command will need one day. */
 		edtl = min_u32(be32_get(pdu->h.scsi_command.edtl), FIRST_ROOM);
 		land_in_buffer(c, edtl > dsl ? edtl : dsl);
-	} else if (dsl + rx->trailer <= STREAM_SIZE) {
-		rx->state = RX_WHOLE;
 	} else {
 		land_in_buffer(c, dsl);
 	}
@@ -125,7 +135,7 @@ static bool parse_header(struct tcp_conn *c)
 {
 	const struct conn_params *params = &c->base.params;
 	struct tcp_rx *rx = &c->rx;
-	const union pdu_header *h = (const union pdu_header *)(c->stream + rx->start);
+	const union pdu_header *h = (const union pdu_header *)(rx->bytes + rx->start);
 	uint32_t ahs_len, len, dsl;
 	struct pdu *pdu = &rx->pdu;
 
@@ -166,12 +176,12 @@ static bool parse_header(struct tcp_conn *c)
 	return deliver(c, true);
 }
 
-/* A small data segment: shown to the session where it is. */
+/* Shown to the session where it is: pdu->buf is NULL, its data is lent. */
 static bool parse_whole(struct tcp_conn *c)
 {
 	struct tcp_rx *rx = &c->rx;
 	uint32_t dsl = rx->pdu.data_len;
-	const uint8_t *data = c->stream + rx->start;
+	const uint8_t *data = rx->bytes + rx->start;
 	uint32_t padded = pdu_padded(dsl);
 	bool ok = true;
 
@@ -185,7 +195,7 @@ static bool parse_whole(struct tcp_conn *c)
 	return deliver(c, ok);
 }
 
-static void landed(struct tcp_conn *c, uint32_t n)
+void tcp_rx_landed(struct tcp_conn *c, uint32_t n)
 {
 	struct tcp_rx *rx = &c->rx;
 
@@ -202,13 +212,13 @@ static bool parse_data(struct tcp_conn *c)
 	uint32_t n = min_u32(stream_len(rx), rx->land_left);
 
 	if (n && rx->land) {
-		memcpy(rx->land, c->stream + rx->start, n);
+		memcpy(rx->land, rx->bytes + rx->start, n);
 		stat_add(&c->base.reactor->stats.bytes_copied, n);
 		stat_add(&c->base.bytes_copied, n);
-		landed(c, n);
+		tcp_rx_landed(c, n);
 	} else {
 		if (rx->check)
-			rx->crc = crc32c_update(rx->crc, c->stream + rx->start, n);
+			rx->crc = crc32c_update(rx->crc, rx->bytes + rx->start, n);
 		rx->land_left -= n;
 	}
 	rx->start += n;
@@ -221,7 +231,7 @@ static bool parse_data(struct tcp_conn *c)
 static bool parse_trailer(struct tcp_conn *c)
 {
 	struct tcp_rx *rx = &c->rx;
-	const uint8_t *trailer = c->stream + rx->start;
+	const uint8_t *trailer = rx->bytes + rx->start;
 	bool ok = true;
 
 	if (stream_len(rx) < rx->trailer)
@@ -242,7 +252,7 @@ static bool parse_trailer(struct tcp_conn *c)
 	return true;
 }
 
-static void parse(struct tcp_conn *c)
+void tcp_rx_parse(struct tcp_conn *c)
 {
 	struct tcp_rx *rx = &c->rx;
 	bool more = true;
@@ -255,146 +265,4 @@ static void parse(struct tcp_conn *c)
 		case RX_TRAILER: more = parse_trailer(c); break;
 		}
 	}
-}
-
-unsigned int tcp_rx_iov(struct tcp_conn *c, struct iovec iov[2])
-{
-	struct tcp_rx *rx = &c->rx;
-	unsigned int n = 0;
-	uint32_t room;
-
-	if (rx->start) {
-		memmove(c->stream, c->stream + rx->start, stream_len(rx));
-		rx->end -= rx->start;
-		rx->start = 0;
-	}
-	room = STREAM_SIZE - rx->end;
-	assert(room);
-	if (rx->state == RX_DATA && rx->land && rx->land_left) {
-		iov[n].iov_base = rx->land;
-		iov[n++].iov_len = rx->land_left;
-	}
-	/* The stream would be filled with payload that then has to be copied. */
-	if (c->large_bursts || (n && rx->pdu.data_len >= LARGE))
-		room = min_u32(room, STREAM_AHEAD);
-	iov[n].iov_base = c->stream + rx->end;
-	iov[n++].iov_len = room;
-	return n;
-}
-
-void tcp_rx_received(struct tcp_conn *c, uint32_t n)
-{
-	struct tcp_rx *rx = &c->rx;
-
-	stat_add(&c->base.bytes_in, n);
-	if (rx->state == RX_DATA && rx->land && rx->land_left) {
-		uint32_t in_place = min_u32(n, rx->land_left);
-
-		landed(c, in_place);
-		n -= in_place;
-	}
-	rx->end += n;
-	assert(rx->end <= STREAM_SIZE);
-	tcp_data_let_go(c);
-	if (!rx->stopped)
-		parse(c);
-	if (rx->stopped)
-		tcp_rx_discard(c);
-}
-
-static void receive_done(struct io_op *op, int res, uint32_t cqe_flags)
-{
-	struct tcp_conn *c = container_of(op, struct tcp_conn, rx.op);
-	struct tcp_rx *rx = &c->rx;
-
-	(void)cqe_flags;
-	rx->armed = false;
-	if (res > 0) {
-		rx->drained = (uint32_t)res < rx->offered;
-		tcp_rx_received(c, (uint32_t)res);
-	} else {
-		tcp_data_let_go(c);
-	}
-	if (c->state == TCP_DEAD) {
-		tcp_conn_defer(c);
-	} else if (!res) {
-		rx->eof = true;
-		if (c->state == TCP_FLUSHING)
-			tcp_conn_defer(c);
-		else
-			tcp_conn_fail(c, "closed by the peer");
-	} else if (res < 0 && res != -ECANCELED && res != -EINTR && res != -EAGAIN) {
-		tcp_conn_fail(c, strerrordesc_np(-res));
-	} else {
-		tcp_rx_arm(c);
-	}
-}
-
-size_t tcp_rx_feed(struct tcp_conn *c, const void *bytes, size_t len)
-{
-	const uint8_t *from = bytes;
-	size_t left = len;
-
-	while (left && !c->rx.stopped) {
-		struct iovec iov[2];
-		unsigned int n = tcp_rx_iov(c, iov);
-		uint32_t got = 0;
-
-		for (unsigned int i = 0; i < n && left; i++) {
-			size_t part = iov[i].iov_len < left ? iov[i].iov_len : left;
-
-			memcpy(iov[i].iov_base, from, part);
-			from += part;
-			left -= part;
-			got += (uint32_t)part;
-		}
-		tcp_rx_received(c, got);
-	}
-	return len - left;
-}
-
-void tcp_rx_arm(struct tcp_conn *c)
-{
-	struct tcp_rx *rx = &c->rx;
-	struct io_uring_sqe *sqe;
-
-	/* After a fatal error nothing is read until close(), which throws away what comes. */
-	if (rx->armed || rx->eof || c->fd < 0 || c->state == TCP_DEAD ||
-	    (rx->stopped && c->state == TCP_OPEN))
-		return;
-	rx->msg.msg_iov = rx->iov;
-	rx->msg.msg_iovlen = tcp_rx_iov(c, rx->iov);
-	rx->offered = (uint32_t)rx->iov[0].iov_len;
-	if (rx->msg.msg_iovlen > 1)
-		rx->offered += (uint32_t)rx->iov[1].iov_len;
-	sqe = reactor_sqe(c->base.reactor, &rx->op);
-	if (rx->msg.msg_iovlen == 1)
-		io_uring_prep_recv(sqe, c->fd, rx->iov[0].iov_base, rx->iov[0].iov_len, 0);
-	else
-		io_uring_prep_recvmsg(sqe, c->fd, &rx->msg, 0);
-	if (rx->drained)
-		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-	rx->armed = true;
-}
-
-void tcp_rx_discard(struct tcp_conn *c)
-{
-	struct tcp_rx *rx = &c->rx;
-
-	rx->stopped = true;
-	if (rx->armed)
-		return;
-	rx->start = rx->end = 0;
-	rx->land = NULL;
-	rx->land_left = 0;
-	rx->get = NULL;
-	rx->state = RX_HEADER;
-	buf_put(c->base.reactor, rx->buf);
-	rx->buf = NULL;
-}
-
-void tcp_rx_init(struct tcp_conn *c)
-{
-	c->rx.op.done = receive_done;
-	c->rx.drained = true;
 }

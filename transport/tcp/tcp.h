@@ -4,6 +4,7 @@
  *
  *   listen.c  a portal: accepts, chooses the reactor, hands the socket over
  *   conn.c    life of a connection from its creation to closed()
+ *   receive.c receives into the landing zone, the stream and the reactor's hot buffer
  *   rx.c      bytes -> PDUs; payload lands where it belongs
  *   data.c    get_data(): R2Ts, and the rules every Data-Out is measured by
  *   move.c    hand_over(): to another reactor
@@ -26,6 +27,8 @@
 enum {
 	STREAM_SIZE = 16 * 1024, /* bytes received ahead of the parser */
 	STREAM_AHEAD = 1024, /* of these: how much while large payloads are to be expected */
+	HOT_SIZE = 256 * 1024, /* received at once, into memory that all connections share */
+	CROWD_PDUS = 48, /* in a stream that was filled: more are requests without data */
 	LARGE = 8 * 1024, /* payload: landing it in place is worth a receive of its own */
 	GET_BUCKETS = 64,
 	R2T_MAX = 16, /* R2Ts in flight of one command */
@@ -34,6 +37,10 @@ enum {
 	BATCH_BYTES = 1 << 20,
 	BATCH_TEXT = 20 * 1024, /* headers, digests, padding, small payloads */
 	INLINE_MAX = 128, /* payload up to here is copied behind its header */
+	/* Without progress so long a burst is taken for lost; while data of others comes, it may only be
+	 * slow. Twice as long after each recovery R2T. */
+	SEQUENCE_SECONDS = 5,
+	SEQUENCE_BUSY_SECONDS = 15,
 	FLUSH_SECONDS = 2, /* how long a peer may take to read our last words */
 };
 
@@ -49,6 +56,8 @@ struct burst {
 	bool active; /* its data is outstanding */
 	bool due; /* its R2T is to be sent (again) before any new one */
 	uint8_t recoveries; /* recovery R2Ts so far */
+	uint16_t stalled; /* seconds without progress, */
+	uint32_t seen; /* which was here at the last tick */
 	enum transfer_result result : 8;
 };
 
@@ -77,9 +86,12 @@ struct tcp_rx {
 	bool armed; /* a receive is in flight: the kernel may write to stream and land */
 	bool stopped; /* nothing is parsed any more */
 	bool drained; /* the last receive found less than it had room for */
+	bool ahead; /* the receive in flight, or the last one, was for little more than payload */
+	bool crowded; /* the last receive brought many PDUs */
 	bool eof;
 	uint32_t offered; /* bytes the receive in flight has room for */
-	uint32_t start, end; /* unparsed bytes of the stream */
+	uint8_t *bytes; /* start and end count from here: the stream, meanwhile the hot buffer */
+	uint32_t start, end; /* unparsed bytes */
 	uint8_t *land; /* where the rest of the data segment goes; NULL: thrown away */
 	uint32_t land_left; /* bytes of the data segment still to come */
 	uint32_t crc; /* of what landed */
@@ -121,6 +133,9 @@ struct tcp_shard {
 	struct tcp_shard *next;
 	struct pool batches, gets;
 	struct list starved; /* struct tcp_tx waiting for a batch */
+	/* For the bytes of one connection at a time, from their receive to the end of their parsing:
+	 * it stays in the cache. STREAM_SIZE bytes for what was there before them, then HOT_SIZE. */
+	uint8_t *hot;
 };
 
 enum tcp_state {
@@ -142,6 +157,10 @@ struct tcp_conn {
 	struct work work; /* end of the turn: results, sending, the steps of closing */
 	struct list finished; /* struct transfer: transfer_done() is due */
 	struct timer flush_timer;
+	struct timer
+		sequence_timer; /* every second while bursts are outstanding, from level 1 on */
+	uint32_t quiet; /* seconds without any Data-Out for a burst */
+	uint64_t data_outs, data_outs_seen; /* of those, and at the last tick */
 	struct get *gets[GET_BUCKETS]; /* by ITT */
 	struct tcp_tx tx;
 	struct tcp_rx rx;
@@ -182,19 +201,23 @@ static inline void tcp_conn_defer(struct tcp_conn *c)
 		reactor_defer(c->base.reactor, &c->work);
 }
 
-/* rx.c */
+/* receive.c */
 
 /* Starts a receive unless one is in flight or nothing shall be read. */
 void tcp_rx_arm(struct tcp_conn *c);
 /* From here on what comes in is thrown away; what the receive in flight still brings, too. */
 void tcp_rx_discard(struct tcp_conn *c);
-/* Where the next received bytes go; returns the number of iovecs. */
-unsigned int tcp_rx_iov(struct tcp_conn *c, struct iovec iov[2]);
-/* n bytes have come to where tcp_rx_iov() said: parses. */
-void tcp_rx_received(struct tcp_conn *c, uint32_t n);
 /* As if len bytes had been received; returns how many were, before nothing is read any more. */
 size_t tcp_rx_feed(struct tcp_conn *c, const void *bytes, size_t len);
 void tcp_rx_init(struct tcp_conn *c);
+
+/* rx.c */
+
+/* n bytes have come to where rx->land says. */
+void tcp_rx_landed(struct tcp_conn *c, uint32_t n);
+/* Takes every PDU out of [start, end) that is complete, and what there is of payload that lands
+ * elsewhere: less than STREAM_SIZE bytes are left. */
+void tcp_rx_parse(struct tcp_conn *c);
 
 /* data.c: Data-Out under way is c->rx.pdu. */
 
@@ -208,6 +231,8 @@ void tcp_cancel_data(struct conn *conn, struct transfer *t);
 void tcp_data_let_go(struct tcp_conn *c);
 /* Cancels every transfer in progress. */
 void tcp_data_cancel_all(struct tcp_conn *c);
+/* Run as sequence_timer. */
+void tcp_sequence_tick(struct timer *timer);
 /* Fills in the next R2T of a transfer on the send queue; false: none is due. */
 bool tcp_next_r2t(struct tcp_conn *c, struct transfer *t, struct bhs_r2t *r2t);
 bool tcp_r2t_due(struct tcp_conn *c, const struct transfer *t);

@@ -107,6 +107,35 @@ static bool add_r2ts(struct tcp_conn *c, struct tx_batch *b, struct transfer *t)
 	return true;
 }
 
+/* One PDU with status and nothing special about it, as most READs have it. */
+static bool is_simple(const struct tcp_conn *c, const struct transfer *t)
+{
+	const struct conn_params *params = &c->base.params;
+
+	return t->with_status && !c->tx.head_done && t->len > INLINE_MAX && t->len % 4 == 0 &&
+	       t->len <= t->segment && !t->offset && t->len <= params->max_burst &&
+	       !(t->part | t->ack | params->header_digest | params->data_digest);
+}
+
+static bool add_simple(struct tx_batch *b, struct transfer *t)
+{
+	struct bhs_data_in *h;
+
+	if (!has_room(b))
+		return false;
+	h = add_text(b, BHS_LEN);
+	*h = t->h.data_in;
+	h->flags |= DATA_IN_STATUS | PDU_FINAL;
+	h->total_ahs_len = 0;
+	h->dlength = be24_of(t->len);
+	h->ttt = be32_of(TAG_NONE);
+	h->datasn = be32_of(t->sn++);
+	h->buffer_offset = be32_of(0);
+	add_ref(b, t->data, t->len);
+	b->pdus++;
+	return true;
+}
+
 /* Splits at the peer's MaxRecvDataSegmentLength and at every MaxBurstLength of the command, whose
  * last PDU carries the F bit (11.7.1). */
 static bool add_data_in(struct tcp_conn *c, struct tx_batch *b, struct transfer *t)
@@ -161,7 +190,10 @@ static bool add_data_in(struct tcp_conn *c, struct tx_batch *b, struct transfer 
 static bool add_item(struct tcp_conn *c, struct tx_batch *b, struct tx_item *item)
 {
 	switch (item->h.bhs.opcode) {
-	case OP_DATA_IN: return add_data_in(c, b, tx_item_transfer(item));
+	case OP_DATA_IN:
+		if (__builtin_expect(is_simple(c, tx_item_transfer(item)), 1))
+			return add_simple(b, tx_item_transfer(item));
+		return add_data_in(c, b, tx_item_transfer(item));
 	case OP_R2T: return add_r2ts(c, b, tx_item_transfer(item));
 	default: return add_message(c, b, tx_item_pdu(item));
 	}
