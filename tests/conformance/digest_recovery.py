@@ -298,6 +298,26 @@ def digest_unsolicited_and_more(target, level):
     equal(conn.read(LBA, 4 * BLOCKS), data, "blocks")
 
 
+# Timeouts
+
+@case("sequence reception timeout: {} never comes, and nothing behind it", at_levels(
+    RECOVERING, ("the last Data-Out of a burst", [-1]), ("a whole burst", list(range(8)))),
+      rfc="7.1.4.1", needs="riser,framing")
+def sequence_timeout(target, level, leave_out):
+    conn = open_one(target, level, **SOLICITED)
+    data = pattern(BLOCKS, 0x6f)
+    write, r2t = conn.solicited_write(LBA, BLOCKS)
+    send_burst(conn, write, data, r2t, leave_out=leave_out)
+    again = conn.expect(R2T, 12)
+    missing = 0 if len(leave_out) > 1 else SIZE - PART
+    equal((again.itt, again.r2tsn, again.offset, again.desired),
+          (write.itt, 1, missing, SIZE - missing), "ITT, R2TSN, offset, length")
+    conn.answer_r2t(write, again, data, PART)
+    finish(conn, write, data, chunk=PART).good()
+    conn.ping()
+    equal(conn.read(LBA, BLOCKS), data, "blocks")
+
+
 # Gaps
 
 @case("DataSN gap: {} never comes", at_levels(

@@ -10,100 +10,22 @@ import resource
 import select
 import socket
 import time
-from contextlib import contextmanager
 
-from bystander import Attacks, Bystander, first_in_line, sources, unhurt
+from arena import MIB, arena, attacked
+from bystander import Attacks, sources, unhurt
 from conn import Closed, Late
-from initiator import BLOCK, Initiator, LoginRefused, pattern, read10, write10
-from iscsi import R2T, Pdu
-from suite import case, resident
+from initiator import BLOCK, LoginRefused, pattern, read10, write10
+from iscsi import GOOD, R2T, REJECT, TEXT_RESPONSE, Pdu
+from suite import Skip, case
 from tap import check, equal
-from target import Target
 
 GROUP = "exhaustion"
 NEEDS = "open, framing"
 
-MIB = 1 << 20
-LOG_BURST, LOG_RATE = 64 << 10, 4 << 10  # bytes, bytes a second: token buckets and their refill
-NAME = "iqn.2026-11.test:attacker"
-
-
-class Arena:
-    """Where an attack takes place: a riserd of the case's own that has a CPU to itself, or
-    the target that was given."""
-
-    def __init__(self, target, mine):
-        self.target = mine or target
-        self.pid = mine.process.pid if mine else target.pid
-        self.log = mine.log.name if mine else self._log_of(target.pid)
-        self.begin, self.log_begin = time.monotonic(), self.log_bytes()
-        self.memory_begin = resident(self.pid) if self.pid else 0
-
-    @staticmethod
-    def _log_of(pid):
-        path = f"/proc/{pid}/fd/2"
-        return path if pid and os.path.isfile(path) else None
-
-    def log_bytes(self):
-        return os.stat(self.log).st_size if self.log else 0
-
-    @property
-    def address(self):
-        return self.target.address
-
-    def initiator(self, name=NAME, **how):
-        return Initiator(self.address, self.target.iqn, name=name, lun=self.target.lun, **how)
-
-    def bystander(self):
-        def login():
-            conn = self.initiator(name="iqn.2026-11.test:bystander").login()
-            conn.clear_unit_attention()
-            return conn
-        return Bystander(login, lba=8192, lun=self.target.lun)
-
-    def check_log(self):
-        """Bounded, whatever came in."""
-        took, grown = time.monotonic() - self.begin, self.log_bytes() - self.log_begin
-        limit = LOG_BURST + LOG_RATE * took
-        print(f"# log: {grown} bytes in {took:.1f} s")
-        check(grown <= limit, f"{grown} bytes of log in {took:.1f} s, {limit:.0f} are the most")
-
-    def sanitized(self):
-        """Under an address or thread sanitizer memory that was freed stays for a while;
-        its shadow has terabytes of address space."""
-        with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE") > 1 << 40
-
-    def check_memory(self, most):
-        if not self.pid or self.sanitized():
-            return
-        grown = resident(self.pid) - self.memory_begin
-        print(f"# memory: {grown / MIB:+.1f} MiB")
-        check(grown <= most, f"{grown} bytes of memory more, {most} are the most")
-
-
-@contextmanager
-def arena(target, *options, **how):
-    """Options only reach a riserd of our own."""
-    if "own" not in target.has:
-        yield Arena(target, None)
-        return
-    cpu = str(min(os.sched_getaffinity(0)))
-    with Target("--cpus", cpu, *options, **how) as mine:
-        first_in_line(mine.process.pid)
-        place = Arena(target, mine)
-        yield place
-        mine.check_alive()
-        mine.check_innocent("after the attack")
-
-
-def attacked(place, *works, memory=64 * MIB):
-    """The bystander beside these attackers; log and memory afterwards."""
-    with place.bystander() as bystander:
-        best = unhurt(bystander, lambda: Attacks(*works))
-        place.check_memory(memory)
-    place.check_log()
-    return best
+# PERSISTENT RESERVE OUT
+REGISTER, RESERVE, RELEASE, CLEAR, REGISTER_AND_IGNORE = 0, 1, 2, 3, 6
+WRITE_EXCLUSIVE = 1
+NO_ROOM = (5, 0x55, 4)  # INSUFFICIENT REGISTRATION RESOURCES
 
 
 # Attackers. Each runs in a process of its own until step() says that it is over.
@@ -360,22 +282,26 @@ def logins(target, how):
         attacked(place, *[(flood, n) for n in range(2)])
 
 
-@case("X4 more sessions than are allowed: refused in time, those that are there stay", rfc="9.1",
-      needs="own", deadline=60)
-def too_many(target):
+@case("X4 X9 more {} than are allowed: refused in time, those that are there stay", [
+    ("sessions", "Normal"), ("discovery sessions", "Discovery")], rfc="9.1", needs="own",
+      deadline=60)
+def too_many(target, session):
     with arena(target, "--max-connections", "100") as place:
         conns, refused = [], 0
         for _ in range(150):
             conn = place.initiator(isid=os.urandom(6))
             try:
-                conn.login()
+                conn.login(session=session)
                 conns.append(conn)
             except (Closed, LoginRefused, OSError):
                 refused += 1
         check(90 <= len(conns) <= 100, f"{len(conns)} sessions at a limit of 100 connections")
         equal(len(conns) + refused, 150, "answers")
         for conn in conns:
-            conn.clear_unit_attention()
+            if session == "Normal":
+                conn.clear_unit_attention()
+            else:
+                check(conn.text([("SendTargets", "All")])[0], "nothing is discovered")
             conn.close()
         place.check_log()
 
@@ -531,6 +457,89 @@ def text_tasks(target):
         place.check_memory(16 * MIB)
         place.check_log()
         conn.close()
+
+
+@case("X9 TTTs: 200 sessions that each leave an exchange of text open, again and again", rfc="11.10.4",
+      deadline=60)
+def open_exchanges(target):
+    with arena(target) as place, place.bystander():
+        conns = [place.initiator(isid=os.urandom(6)).login() for _ in range(200)]
+        for conn in conns:
+            for _ in range(10):
+                text = conn.text_pdu([("X-a", "a" * 4000)], flags=0x40, immediate=True)
+                conn.send(text)
+                check(conn.recv().opcode in (TEXT_RESPONSE, REJECT), "an answer")
+        place.check_memory(64 * MIB)
+        place.check_log()
+        for conn in conns:
+            conn.ping()
+            conn.close()
+
+
+def reserve_out(conn, action, key=0, action_key=0, kind=0):
+    data = key.to_bytes(8, "big") + action_key.to_bytes(8, "big") + bytes(8)
+    cdb = bytes([0x5f, action, kind]) + bytes(4) + len(data).to_bytes(3, "big")[1:] + bytes(1)
+    command = conn.send(conn.command_pdu(cdb, write=len(data)))
+    return conn.complete(command, data)
+
+
+def registered(conn):
+    """How many keys READ KEYS shows."""
+    cdb = bytes([0x5e]) + bytes(6) + (65535).to_bytes(2, "big") + bytes(1)
+    return int.from_bytes(conn.scsi(cdb, read=65535).good().data[4:8], "big") // 8
+
+
+def registrant(place, number):
+    conn = place.initiator(isid=bytes([0x80, 9]) + number.to_bytes(4, "big")).login()
+    conn.clear_unit_attention()
+    return conn
+
+
+def register_until_full(place, most):
+    """Each from a port of its own that leaves; the number of the one that was refused."""
+    for number in range(1, most):
+        conn = registrant(place, number)
+        result = reserve_out(conn, REGISTER, action_key=number)
+        if result.status != GOOD:
+            equal(result.sense, NO_ROOM, "sense of the refusal")
+            conn.logout()
+            return number
+        conn.logout()
+    raise Skip(f"{most} registrations and no end")
+
+
+@case("X9 reservation keys from port upon port: refused with 5/55/04, nobody else is hurt", rfc="9.1",
+      deadline=120)
+def reservation_keys(target):
+    with arena(target) as place:
+        first = registrant(place, 0)
+        reserve_out(first, REGISTER, action_key=0xa).good()
+        try:
+            with place.bystander():
+                refused = register_until_full(place, 5000)
+                equal(registered(first), refused, "keys")
+            again = registrant(place, refused)
+            equal(reserve_out(again, REGISTER_AND_IGNORE, action_key=1).sense, NO_ROOM, "sense")
+            # Those that are registered do what they like.
+            reserve_out(first, REGISTER, 0xa, 0xb).good()
+            second = registrant(place, 1)
+            for conn, key in (first, 0xb), (second, 1):
+                reserve_out(conn, RESERVE, key, kind=WRITE_EXCLUSIVE).good()
+                reserve_out(conn, RELEASE, key, kind=WRITE_EXCLUSIVE).good()
+            # A place that somebody leaves is free.
+            reserve_out(second, REGISTER, 1, 0).good()
+            reserve_out(again, REGISTER, action_key=2).good()
+            equal(registered(first), refused, "keys")
+        finally:  # also where that connection has not lived to see it
+            first = registrant(place, 0)
+            reserve_out(first, REGISTER_AND_IGNORE, action_key=0xc).good()
+            reserve_out(first, CLEAR, 0xc).good()
+        equal(registered(first), 0, "keys")
+        again.clear_unit_attention()
+        reserve_out(again, REGISTER, action_key=3).good()
+        reserve_out(again, CLEAR, 3).good()
+        place.check_memory(16 * MIB)
+        place.check_log()
 
 
 @case("X1 X2 X3 X8 X9 all of it at once, for a minute", rfc="9.1", deadline=180, stress=True)

@@ -240,7 +240,7 @@ def extreme_bursts(target, key, value):
 RISER = [
     ("MaxBurstLength", "16776192", "1048576"), ("FirstBurstLength", "1048576", "262144"),
     ("MaxOutstandingR2T", "65535", "16"), ("MaxConnections", "65535", "4"),
-    ("ErrorRecoveryLevel", "2", "2"), ("DefaultTime2Wait", "0", "2"),
+    ("ErrorRecoveryLevel", "2", "2"), ("DefaultTime2Wait", "0", "0"),
     ("DefaultTime2Retain", "3600", "20"), ("InitialR2T", "No", "No"),
     ("ImmediateData", "Yes", "Yes"), ("DataPDUInOrder", "No", "Yes"),
     ("DataSequenceInOrder", "No", "Yes")]

@@ -7,8 +7,8 @@ import random
 
 from conn import Closed
 from initiator import BLOCK, LoginRefused, pattern, read10, write10
-from iscsi import (CANNOT_INCLUDE, NO_SESSION, NOP_IN, PROTOCOL_ERROR, SCSI_RESPONSE,
-                   TOO_MANY_CONNECTIONS)
+from iscsi import (CANNOT_INCLUDE, INITIATOR_ERROR, NO_SESSION, NOP_IN, PROTOCOL_ERROR,
+                   SCSI_RESPONSE, TOO_MANY_CONNECTIONS)
 from multi import Session, alive, group, refused
 from recovery import drain, finish, same, start_read, status_snack
 from suite import Skip, case
@@ -80,6 +80,18 @@ def unknown_tsih(target):
     stranger = Session(target, isid=conn.isid)
     stranger.tsih = (conn.tsih + 0x1234) & 0xffff or 1
     refused(lambda: stranger.join(2), NO_SESSION)
+    alive(conn)
+
+
+@case("a TSIH that nobody has and a key of the first connection alone: 0x020a", rfc="11.13.5",
+      needs="riser")
+def unknown_tsih_and_key(target):
+    conn, = group(target, 1)
+    stranger = Session(target, isid=conn.isid)
+    stranger.tsih = (conn.tsih + 0x1234) & 0xffff or 1
+    refused(lambda: stranger.join(2, MaxBurstLength=65536), NO_SESSION)
+    stranger.tsih = conn.tsih
+    refused(lambda: stranger.join(2, MaxBurstLength=65536), INITIATOR_ERROR)
     alive(conn)
 
 

@@ -8,6 +8,7 @@ from multi import NO_REASSIGN, NO_TASK, RECOVERY, STILL_ALLEGIANT, group, links
 from recovery import collect, drain, fetch, finish, same, start_read, status_snack
 from suite import case
 from tap import check, equal
+from target import Target
 
 GROUP = "reassign"
 NEEDS = "erl2"
@@ -15,6 +16,7 @@ LBA, BLOCKS = 2400, 16
 SIZE = BLOCKS * BLOCK
 SOLICITED = {"InitialR2T": "Yes", "ImmediateData": "No"}
 COMPARE_AND_WRITE = 0x89
+SNACK_REJECTED = (0xb, 0x11, 0x13)
 
 
 def two(target, **keys):
@@ -541,3 +543,38 @@ def old_connection_closed(target):
     other = move()
     taken(other, write)
     finish(other, write, data).good()
+
+
+LONG = 8192  # blocks: 4 MiB
+
+
+def waiting_reads(target, count):
+    """A session whose connection breaks in the middle of long reads."""
+    link = links(target, 1, 2)[0]
+    link.clear_unit_attention()
+    reads = [link.command_pdu(read10(0, LONG), read=LONG * BLOCK) for _ in range(count)]
+    link.send(*reads)  # at once: what has not come when the connection breaks is lost
+    link.recv()
+    link.close()
+    return link, reads
+
+
+@case("tasks that nobody takes over hold a share of the memory: the oldest have lost their data, "
+      "others are not hurt", rfc="7.2.2", needs="own", deadline=60)
+def forgotten(_):
+    with Target("--memory", "64M", "--cpus", "0") as target:
+        lost = [waiting_reads(target, 8) for _ in range(6)]
+        newcomer = target.login()
+        newcomer.write(0, pattern(1024, 0x290)).good()
+        equal(newcomer.read(0, 1024), pattern(1024, 0x290), "512 KiB")
+        target.check_innocent("while tasks wait for TASK REASSIGN")
+        link, reads = lost[0]
+        again = link.session.join(link.cid)
+        for read in reads:
+            taken(again, read)
+            finish(again, read).result.condition(SNACK_REJECTED)
+        equal(again.read(0, 1024), pattern(1024, 0x290), "what it reads then")
+        link, reads = lost[-1]
+        again = link.session.join(link.cid)
+        taken(again, reads[-1])
+        finish(again, reads[-1]).good()
