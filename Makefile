@@ -63,7 +63,7 @@ memory-target: $(MEMORY)
 
 # Objects depend on the command that makes them, archives on the list of their members.
 $(O)/.flags: STAMP = $(CC) $(CPPFLAGS) $(CFLAGS) $(RDMA_CFLAGS)
-$(O)/.members: STAMP = $(LIB) $(RDMA) $(TESTLIB) $(FUZZLIB)
+$(O)/.members: STAMP = $(LIB) $(RDMA) $(RISERD) $(TESTLIB) $(FUZZLIB)
 # riserd and its plug-in share structures: only with the same headers do they fit each other.
 $(O)/.build: STAMP = $(shell cat include/*.h core/*.h | sha256sum | cut -c 1-16)
 $(O)/.flags $(O)/.members $(O)/.build: FORCE
@@ -84,6 +84,8 @@ PLUGIN_BUILD = -DTRANSPORT_PLUGIN_BUILD='"$(file < $(O)/.build)"'
 $(O)/libriser.a: $(LIB)
 # For tests: with rdma-core's functions replaced by a test's.
 $(O)/librdma.a: $(filter-out %/libs.o,$(RDMA))
+# For tests: all of riserd but its main().
+$(O)/libriserd.a: $(filter-out %/main.o,$(RISERD))
 $(O)/libtest.a: $(TESTLIB)
 $(O)/libfuzz.a: $(FUZZLIB)
 $(O)/%.a: $(O)/.members
@@ -121,6 +123,7 @@ $(FUZZERS): %: %.o $(O)/libfuzz.a $(O)/libtest.a $(O)/libriser.a
 	$(LINK)
 $(filter $(O)/tests/unit/transport_rdma_% $(O)/tests/fuzz/fuzz_iser%,$(TESTS) $(FUZZERS)): \
 	$(O)/librdma.a
+$(filter $(O)/tests/unit/riserd_% $(O)/tests/fuzz/fuzz_config%,$(TESTS) $(FUZZERS)): $(O)/libriserd.a
 
 # Running
 
@@ -187,7 +190,7 @@ install: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/riser-bench
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/riser $(filter %.so,$(PLUGIN))
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/riser $(filter-out %.so,$(PLUGIN))
-	$(foreach s,1 8,$(foreach m,$(wildcard docs/*.$s),\
+	$(foreach s,1 5 8,$(foreach m,$(wildcard docs/*.$s),\
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$s $m;))
 
 clean:

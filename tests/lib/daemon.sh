@@ -44,10 +44,10 @@ finish() {
 # --- the daemon ------------------------------------------------------------------------------
 
 # daemon_start ARGUMENT...: returns when riserd has said `ready`. Listens on a free port of
-# 127.0.0.1 unless the arguments name a portal.
+# 127.0.0.1 unless the arguments name a portal or a configuration file.
 daemon_start() {
 	local line portal=(-p 127.0.0.1:0)
-	case " $*" in *' -p '*) portal=() ;; esac
+	case " $*" in *' -p '* | *' -c '*) portal=() ;; esac
 	daemons=$((daemons + 1))
 	log=$TMPDIR/riserd.$daemons.err
 	urls=()

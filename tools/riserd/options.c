@@ -37,6 +37,8 @@ enum {
 };
 
 static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "check", no_argument, NULL, 't' },
 	{ "portal", required_argument, NULL, 'p' },
 	{ "name", required_argument, NULL, 'n' },
 	{ "allow", required_argument, NULL, OPT_ALLOW },
@@ -67,8 +69,11 @@ static const struct option long_options[] = {
 
 static const char usage[] =
 	"usage: riserd [OPTION]... DISK...\n"
+	"       riserd -c FILE [-t]\n"
 	"Serve disks over iSCSI. DISK number i is LUN i of one target.\n"
 	"\n"
+	"  -c, --config FILE          serve what FILE says: riser.conf(5); SIGHUP reads it again\n"
+	"  -t, --check                only look whether FILE is right; exit status 8 if not\n"
 	"  -p, --portal ADDR[:PORT][,OPTION]...\n"
 	"                             listen here (127.0.0.1:3260); may be repeated; port 0: any\n"
 	"       ,transport=tcp|iser|all\n"
@@ -168,17 +173,17 @@ bool options_parse_cpus(const char *text, int *cpus, unsigned int *count)
 	}
 }
 
-static void default_cpus(struct options *o)
+static void default_cpus(int *cpus, unsigned int *count)
 {
 	cpu_set_t allowed;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		CPU_ZERO(&allowed);
-	for (int i = 0; i < CPU_SETSIZE && o->cpu_count < 8; i++)
+	for (int i = 0; i < CPU_SETSIZE && *count < 8; i++)
 		if (CPU_ISSET(i, &allowed))
-			o->cpus[o->cpu_count++] = i;
-	if (!o->cpu_count)
-		o->cpus[o->cpu_count++] = -1;
+			cpus[(*count)++] = i;
+	if (!*count)
+		cpus[(*count)++] = -1;
 }
 
 static int parse_allow(struct options *o, const char *text)
@@ -214,7 +219,7 @@ static int parse_alias(struct options *o, const char *text)
 	return 0;
 }
 
-static int parse_log_level(struct options *o, const char *text)
+bool options_parse_log_level(const char *text, enum log_level *out)
 {
 	static const struct {
 		const char *name;
@@ -228,10 +233,17 @@ static int parse_log_level(struct options *o, const char *text)
 
 	for (unsigned int i = 0; i < array_size(levels); i++) {
 		if (!strcmp(text, levels[i].name)) {
-			o->log_level = levels[i].level;
-			return 0;
+			*out = levels[i].level;
+			return true;
 		}
 	}
+	return false;
+}
+
+static int parse_log_level(struct options *o, const char *text)
+{
+	if (options_parse_log_level(text, &o->log_level))
+		return 0;
 	return complain("--log %s: not error, warn, info or debug", text);
 }
 
@@ -300,6 +312,12 @@ static int parse_option(struct options *o, int opt, const char *arg)
 	uint64_t n;
 
 	switch (opt) {
+	case 'c':
+		if (o->file)
+			return complain("--config %s: the second one", arg);
+		o->file = arg;
+		return 0;
+	case 't': o->check_only = true; return 0;
 	case 'p': return options_add_portal(o, arg);
 	case 'n':
 		if (!name_normalize(arg, strlen(arg), o->target_name))
@@ -380,7 +398,7 @@ static int parse_disks(struct options *o, int count, char **args)
 
 int options_parse(struct options *o, int argc, char **argv)
 {
-	int opt, status;
+	int opt, status, others = 0;
 
 	*o = (struct options){
 		.target_name = "iqn.2026-11.localhost:riser",
@@ -389,19 +407,39 @@ int options_parse(struct options *o, int argc, char **argv)
 		.log_level = LOG_LEVEL_INFO,
 		.limits = server_default_limits,
 	};
-	while ((opt = getopt_long(argc, argv, "p:n:h", long_options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "c:tp:n:h", long_options, NULL)) != -1) {
 		if (opt == 'h' || opt == OPT_VERSION) {
 			fputs(opt == 'h' ? usage : "riserd 0.1\n", stdout);
 			return -1;
 		}
+		others += opt != 'c' && opt != 't';
 		status = parse_option(o, opt, optarg);
 		if (status)
 			return status;
 	}
+	if (o->check_only && !o->file)
+		return complain("--check: of which file? -c FILE says it");
+	if (o->file)
+		return others || optind < argc
+			       ? complain("--config %s: everything else belongs into the file",
+					  o->file)
+			       : 0;
 	if (!o->cpu_count)
-		default_cpus(o);
+		default_cpus(o->cpus, &o->cpu_count);
 	status = parse_disks(o, argc - optind, argv + optind);
 	return status ? status : check(o);
+}
+
+bool config_supplement(struct config *c)
+{
+	const char *folders = getenv("STATE_DIRECTORY");
+
+	if (!c->cpu_count)
+		default_cpus(c->cpus, &c->cpu_count);
+	if (c->state || !folders || !*folders || *folders == ':')
+		return true;
+	c->state = strndup(folders, strcspn(folders, ":"));
+	return c->state;
 }
 
 void options_free(struct options *o)

@@ -4,13 +4,11 @@
 #define RISERD_OPTIONS_H
 
 #include "backstore.h"
+#include "config.h"
 #include "core/log.h"
 #include "session.h"
 
 enum { OPTION_PORTALS = 64, OPTION_CPUS = REACTOR_MAX, ISNS_PORT = 3205 };
-
-/* What a portal is served over. */
-enum portal_transports { PORTAL_TCP = 1, PORTAL_ISER = 2, PORTAL_ALL = PORTAL_TCP | PORTAL_ISER };
 
 struct option_portal {
 	struct portal_address address;
@@ -39,7 +37,7 @@ struct options {
 	char (*allow)[ISCSI_NAME_MAX + 1];
 	unsigned int allow_count;
 	struct option_users chap, discovery_chap;
-	char redirect[272]; /* "name[:port]": where the target is; empty: here */
+	char redirect[REDIRECT_MAX + 1]; /* "name[:port]": where the target is; empty: here */
 	bool redirect_permanent;
 	struct portal_address isns; /* server; len 0: none */
 	const char *state; /* folder for what survives a restart; NULL: nothing does */
@@ -50,6 +48,8 @@ struct options {
 	uint64_t busy_poll_ns;
 	enum log_level log_level;
 	struct server_limits limits;
+	const char *file; /* -c: all else stands there; NULL: on the command line */
+	bool check_only; /* -t */
 	struct bs_spec *disks;
 	unsigned int disk_count;
 };
@@ -58,6 +58,10 @@ struct options {
  * argument (2), or 1 for out of memory; -1: --help or --version was printed, exit 0. */
 int options_parse(struct options *o, int argc, char **argv);
 void options_free(struct options *o); /* wipes secrets */
+/* The same as a configuration, once: secrets and disks go over there. NULL: no memory. */
+struct config *options_to_config(struct options *o);
+/* What a file leaves open and the machine decides. False: no memory. */
+bool config_supplement(struct config *c);
 
 /* "192.0.2.1", "192.0.2.1:3260", "[::1]:3260", "::1", "[fe80::1%eth0]:3260". False: malformed. */
 bool options_parse_address(const char *text, struct portal_address *out);
@@ -67,6 +71,12 @@ int options_add_portal(struct options *o, const char *text);
 int options_make_ports(struct options *o);
 /* "ADDR[:PORT][,permanent]": where initiators are sent. 0 or 2. */
 int options_parse_redirect(struct options *o, const char *text);
+/* The same text as TargetAddress has it. NULL, or what it takes. */
+const char *options_make_redirect(const char *text, char out[REDIRECT_MAX + 1], bool *permanent);
+/* One option of a portal. NULL, or what it takes. */
+const char *options_set_portal(struct option_portal *p, const char *key, const char *value);
+/* False: there is no such level. */
+bool options_parse_log_level(const char *text, enum log_level *out);
 /* "ADDR[:PORT]": the iSNS server. 0 or 2. */
 int options_parse_isns(struct options *o, const char *text);
 /* USER:FILE: one more user, and how we prove ourselves to him. opt: for messages. 0 or 2. */

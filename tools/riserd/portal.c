@@ -131,32 +131,40 @@ static bool is_dns_name(const char *name)
 
 /* RFC 7143 13.8 allows a DNS name, an IPv4 address and an IPv6 address in brackets. The last has no
  * room for a link, so a link-local address will do only for initiators that know which. */
-int options_parse_redirect(struct options *o, const char *text)
+const char *options_make_redirect(const char *text, char out[REDIRECT_MAX + 1], bool *permanent)
 {
-	char address[sizeof(o->redirect)], host[256];
+	char address[REDIRECT_MAX + 1], host[256];
 	uint64_t port = ISCSI_PORT;
 	struct in6_addr v6;
 	struct in_addr v4;
 	bool brackets, is_v6;
 	char *comma;
 
-	if (o->redirect[0])
-		return complain("--redirect %s: the second one", text);
 	snprintf(address, sizeof(address), "%s", text);
 	comma = strchr(address, ',');
 	if (comma)
 		*comma++ = '\0';
 	if (comma && strcmp(comma, "permanent") != 0)
-		return complain("--redirect %s: '%s' is not permanent", text, comma);
+		return "nothing but permanent behind the comma";
 	if (!split_host(address, host, sizeof(host), &port, &brackets) || !port)
-		return complain("--redirect %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
+		return "ADDR, ADDR:PORT or [IPV6]:PORT";
 	is_v6 = inet_pton(AF_INET6, host, &v6) == 1;
 	if (!is_v6 && (brackets || (inet_pton(AF_INET, host, &v4) != 1 && !is_dns_name(host))))
-		return complain("--redirect %s: neither an IP address nor a DNS name", text);
-	snprintf(o->redirect, sizeof(o->redirect), "%s%s%s:%u", is_v6 ? "[" : "", host,
-		 is_v6 ? "]" : "", (unsigned int)port);
-	o->redirect_permanent = comma;
-	return 0;
+		return "an IP address or a DNS name";
+	snprintf(out, REDIRECT_MAX + 1, "%s%s%s:%u", is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+		 (unsigned int)port);
+	*permanent = comma;
+	return NULL;
+}
+
+int options_parse_redirect(struct options *o, const char *text)
+{
+	const char *takes;
+
+	if (o->redirect[0])
+		return complain("--redirect %s: the second one", text);
+	takes = options_make_redirect(text, o->redirect, &o->redirect_permanent);
+	return takes ? complain("--redirect %s: takes %s", text, takes) : 0;
 }
 
 bool options_is_loopback(const struct portal_address *p)
@@ -230,6 +238,15 @@ static const struct portal_option {
 	{ "access", set_access, "optimized, non-optimized, standby, unavailable or offline" },
 	{ "preferred", set_preferred, "on or off" },
 };
+
+const char *options_set_portal(struct option_portal *p, const char *key, const char *value)
+{
+	for (unsigned int i = 0; i < array_size(portal_options); i++) {
+		if (!strcmp(portal_options[i].key, key))
+			return portal_options[i].set(p, value) ? NULL : portal_options[i].takes;
+	}
+	return "nothing";
+}
 
 /* part: "key=value", cut out of the portal `text`. seen: bit per option. */
 static int set_option(struct option_portal *p, const char *text, char *part, uint32_t *seen)

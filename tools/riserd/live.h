@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What runs, and how it becomes what a configuration says. One way for the start, SIGHUP and everything
+ * else: what is new is opened, the difference to what runs is applied, and when any of it fails all is as
+ * it was before. All [main thread].
+ *
+ * Changes never end a session and never drop a command. What could not be done otherwise is refused, and
+ * the log names the sessions: a target, or the last portal of a group, that somebody is logged in to; an
+ * initiator that may not log in any more and is logged in; a LUN whose commands are not over after
+ * LIVE_DRAIN_MS. A LUN that goes is taken away from new commands first, and commands in progress end as if
+ * nothing were.
+ */
+#ifndef RISERD_LIVE_H
+#define RISERD_LIVE_H
+
+#include "config.h"
+#include "store.h"
+
+enum { LIVE_DRAIN_MS = 5000 };
+
+struct live;
+
+struct live_config {
+	struct reactor **reactors; /* borrowed */
+	unsigned int reactor_count;
+	struct store *store; /* borrowed; NULL: nothing survives a restart */
+	const struct transport_ops *tcp; /* tests have another */
+	/* Called when a portal first wants RDMA; NULL with why. */
+	const struct transport_ops *(*load_rdma)(char *why, size_t why_size);
+	/* While the reactors do not run by themselves (tests): makes them turn; NULL: they run. */
+	void (*turn)(void *arg);
+	void *turn_arg;
+};
+
+/* Opens and serves all that config has; the reactors need not run yet. config is taken, also when it
+ * fails: then the log has said why, and there is nothing to destroy. May block. -errno. */
+int live_create(const struct live_config *cfg, struct config *config, struct live **out);
+/* Becomes what config says; takes it. -errno: nothing has changed, and the log has said why. Files and
+ * block devices that stay are asked for their size again. */
+int live_apply(struct live *live, struct config *config);
+/* Files and block devices may have another size. */
+void live_resize(struct live *live);
+/* After the reactors have begun to run: goes on with what the last daemon has left. */
+void live_resume(struct live *live);
+/* What runs; as long as nothing else is applied. Portals have their real ports. */
+const struct config *live_running(const struct live *live);
+struct server *live_server(const struct live *live);
+/* Each unit that is served. */
+void live_each_lun(const struct live *live,
+		   void (*visit)(const struct scsi_target *target, unsigned int lun, struct lu *lu,
+				 void *arg),
+		   void *arg);
+/* The server has stopped: jobs stop, and what was written goes to stable media. Until `deadline`
+ * (CLOCK_REALTIME). -ETIMEDOUT: something hangs, the process has to end as it is; -EIO: a flush
+ * failed. */
+int live_stop(struct live *live, const struct timespec *deadline);
+/* No reactor runs any more. NULL is fine. */
+void live_destroy(struct live *live);
+
+#endif

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What the live*.c share. */
+#ifndef RISERD_LIVE_IMPL_H
+#define RISERD_LIVE_IMPL_H
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lu.h"
+#include "live.h"
+
+enum { DRAIN_PAUSE_US = 2000, DRAIN_ROUNDS = LIVE_DRAIN_MS * 1000 / DRAIN_PAUSE_US };
+
+/* A target as the reactors know it. Lives as long as some generation of exports has it. */
+struct live_target {
+	struct scsi_target scsi;
+	_Atomic unsigned int users; /* generations */
+};
+
+/* A configuration, and what the server gets of it. */
+struct generation {
+	struct exports exports; /* borrows from what follows */
+	struct config *config; /* owned */
+	struct target_config *targets; /* as many as config has, in its order */
+	struct live_target **of; /* of each */
+};
+
+struct live {
+	struct live_config cfg;
+	struct server *server;
+	struct generation *now; /* one of its users */
+	const struct transport_ops *rdma; /* NULL: not loaded, no_rdma says why */
+	bool rdma_tried;
+	char no_rdma[512];
+	sem_t done, flushed;
+	struct flushing *late; /* see live_lun.c; NULL: there is none */
+};
+
+/* One LUN that is not as it was. */
+struct change {
+	struct live_target *target;
+	unsigned int number;
+	const struct config_lun *before, *after; /* NULL: there is none */
+	struct lu *lu; /* of after, when it exists */
+	struct lu *old; /* of before */
+	bool out; /* old is out of its target: target_remove_lun() */
+	bool closed; /* old and its backstore are no more */
+	bool deferred; /* after has a disk that is open for a unit that goes */
+	bool new_target; /* nobody knows the target yet */
+};
+
+/* From what runs to a configuration. */
+struct plan {
+	struct live *live;
+	struct generation *next;
+	struct change *changes;
+	size_t count;
+	bool published; /* the server has some of next */
+	/* Portals of next that are served since the plan began. */
+	bool listening[CONFIG_PORTALS];
+};
+
+/* live_plan.c */
+/* NULL: no memory. config is taken then, too. */
+struct generation *generation_new(struct config *config);
+void generation_put(struct generation *g); /* NULL is fine */
+/* Finds the targets that go on, makes those that are new, and lists what is to be done. */
+int plan_make(struct plan *plan);
+/* What the server may have of next before it is sure that the rest succeeds; nobody's yet. NULL: no
+ * memory. */
+struct exports *plan_narrow(const struct plan *plan);
+/* Refuses what would end a session. */
+int plan_check_sessions(const struct plan *plan);
+
+/* live_lun.c */
+/* -errno: the log has said why. */
+int open_lun(struct live *live, const struct config_target *t, const struct config_lun *lun,
+	     struct lu **lu);
+/* Flushes and waits. The number of those that failed; -ETIMEDOUT: some hang. */
+int flush_units(struct live *live, struct lu **units, unsigned int count,
+		const struct timespec *deadline);
+/* Waits until no command uses the units that are out. -EBUSY: some still do, and the log says who. */
+int drain_units(struct live *live, struct lu **units, unsigned int count);
+/* Whether somebody uses a unit that is out; -errno. No reactor is then inside of anything that it was in
+ * before. */
+int find_users(struct live *live, struct lu **units, unsigned int count);
+void drain_pause(struct live *live); /* DRAIN_ROUNDS of them are LIVE_DRAIN_MS */
+void close_unit(struct lu *lu); /* and its backstore; NULL is fine */
+
+/* live_portal.c */
+/* Opens what is not open yet, and finds out the ports of those that shall have any. */
+int open_portals(struct plan *plan);
+int start_portals(struct plan *plan); /* all of them, at the start */
+void close_new_portals(struct plan *plan);
+void close_old_portals(struct plan *plan, const struct generation *before);
+/* States of access, when nothing can fail any more. */
+void set_all_access(const struct plan *plan, const struct generation *before);
+/* Ports that only a plan had which has failed: there is no portal any more. */
+void withdraw_ports(const struct generation *now);
+
+/* live.c */
+void live_signal(void *arg); /* posts live->done */
+/* done or flushed. False: the deadline has passed; NULL: there is none. */
+bool live_wait(struct live *live, sem_t *sem, const struct timespec *deadline);
+
+#endif

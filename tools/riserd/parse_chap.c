@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Users and their secrets in the configuration file. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "parse_impl.h"
+#include "secret.h"
+
+static const char *take_secret(struct parser *p, struct chap_account *a, const char *value,
+			       bool credential)
+{
+	char why[CONFIG_WHY];
+
+	if (a->secret_len)
+		return "the only secret: secret-file or credential, not both";
+	if (secret_read(value, credential, p->check, a, why, sizeof(why)))
+		return NULL;
+	parse_fail(p, p->line, "%s", why);
+	return ""; /* parse_fail() has said it */
+}
+
+static const char *set_secret(struct parser *p, const struct key *key, const char *value)
+{
+	bool mutual = !strncmp(key->name, "mutual-", 7);
+	const char *kind = key->name + (mutual ? 7 : 0);
+
+	return take_secret(p, mutual ? &p->chap.user.mutual : &p->chap.user.account, value,
+			   !strcmp(kind, "credential"));
+}
+
+static bool is_user(const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < len; i++) {
+		if (iscntrl((unsigned char)name[i]))
+			return false;
+	}
+	return len >= 1 && len <= CHAP_NAME_MAX;
+}
+
+static const char *set_mutual(struct parser *p, const struct key *key, const char *value)
+{
+	(void)key;
+	if (!is_user(value))
+		return "a name of 1 to 255 bytes without control characters";
+	snprintf(p->chap.user.mutual.user, sizeof(p->chap.user.mutual.user), "%s", value);
+	return NULL;
+}
+
+const struct key chap_keys[] = {
+	{ "secret-file", set_secret, false },
+	{ "credential", set_secret, false },
+	{ "mutual", set_mutual, false },
+	{ "mutual-secret-file", set_secret, false },
+	{ "mutual-credential", set_secret, false },
+	{ 0 },
+};
+
+bool parse_chap_end(struct parser *p, const char *title, unsigned int line)
+{
+	struct config_users *users = &p->chap.users;
+	struct chap_user *user = &p->chap.user;
+
+	if (!is_user(title))
+		parse_fail(p, line,
+			   "chap: a user's name has 1 to %d bytes and no control characters",
+			   CHAP_NAME_MAX);
+	else if (!user->account.secret_len)
+		parse_fail(p, line, "chap %s: has no secret-file or credential", title);
+	else if (!user->mutual.user[0] != !user->mutual.secret_len)
+		parse_fail(p, line,
+			   "chap %s: mutual needs mutual-secret-file or mutual-credential, "
+			   "and they need it",
+			   title);
+	else if (users->count == CHAP_USERS_MAX)
+		parse_fail(p, line, "more than %d chap users of one target", CHAP_USERS_MAX);
+	if (!users->user)
+		users->user = calloc(CHAP_USERS_MAX, sizeof(*users->user));
+	if (!users->user)
+		parse_fail(p, line, "out of memory");
+	if (!p->failed) {
+		snprintf(user->account.user, sizeof(user->account.user), "%s", title);
+		users->user[users->count++] = *user;
+	}
+	secret_wipe(user, sizeof(*user));
+	p->chap.seen = 0;
+	return !p->failed;
+}
