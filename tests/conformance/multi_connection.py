@@ -366,7 +366,7 @@ def abort_set(target):
     before = connections[0].read(LBA, BLOCKS)
     waiting = [(conn, *conn.solicited_write(LBA, BLOCKS)) for conn in connections * 2]
     # The target may wait for the data that it has asked for (4.2.3.3).
-    sent = connections[1].send(connections[1].tmf_pdu(2))
+    sent = connections[1].tmf_taken(2)
     for conn, write, r2t in waiting:
         conn.answer_r2t(write, r2t, pattern(BLOCKS, 0xbad))
     equal(connections[1].tmf_reply(sent), 0, "response")
@@ -378,7 +378,7 @@ def abort_set(target):
 def reset(target):
     first, second = group(target, 2, **SOLICITED)
     write, r2t = first.solicited_write(LBA, BLOCKS)
-    sent = second.send(second.tmf_pdu(5))
+    sent = second.tmf_taken(5)
     first.answer_r2t(write, r2t, pattern(BLOCKS, 0xbad))
     equal(second.tmf_reply(sent), 0, "response")
     second.clear_unit_attention()

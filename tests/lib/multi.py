@@ -200,6 +200,17 @@ class Link(Initiator):
             self.early.append(pdu)
         return True
 
+    def tmf_taken(self, function):
+        """A function that the target has when this returns: connections have no order among
+        themselves. Its answer may have come, too, and is kept."""
+        sent, ping = self.send(self.tmf_pdu(function)), self.send(self.ping_pdu())
+        came = [self.recv()]
+        if came[0].opcode != NOP_IN:
+            came.append(self.expect(NOP_IN))
+        equal(came.pop().itt, ping.itt, "ITT of the NOP-In")
+        self.early += came
+        return sent
+
     def tmf_reply(self, sent):
         pdu = self.expect_last(TMF_RESPONSE, 2 * DEADLINE)
         equal(pdu.itt, sent.itt, "ITT of the task management response")
