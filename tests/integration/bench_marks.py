@@ -219,6 +219,34 @@ def keys_of_nested_results():
 
 
 @test
+def clients_at_once_are_all_asked_and_each_may_fail():
+    equal(measure.outputs_of([["echo", "1"], ["echo", "2"]], 5), ["1\n", "2\n"], "outputs")
+    for command, why in ((["sh", "-c", "echo no disk >&2; exit 1"], "no disk"),
+                         (["false"], "the client failed")):
+        try:
+            measure.outputs_of([["echo", "1"], command], 5)
+            raise Failure(f"{command} passed")
+        except servers.Trouble as trouble:
+            equal(str(trouble), why, f"{command}")
+
+
+@test
+def what_clients_at_once_have_spent_adds_up():
+    def told(commands, _seconds):
+        equal([command[-2:] for command in commands], [["--cpu", "3"], ["--cpu", "5"]] * 2, "CPUs")
+        return [json.dumps({"iops": iops, "target": {"cpu_percent": 50}}) for iops in (1, 2, 3, 4)]
+
+    subject = measure.Measure(types.SimpleNamespace(cpus=[3, 5]), None)
+    subject.command = lambda *_: (["riser-bench", "--connections", "4"], None)
+    kept, measure.outputs_of = measure.outputs_of, told
+    try:
+        figures = subject.spread(None, None)
+    finally:
+        measure.outputs_of = kept
+    equal((figures["iops"], figures["cpu_us_per_io"]), (10, 50000.0), "figures")
+
+
+@test
 def the_budget_is_read_from_the_page_that_tells_it():
     page = "text\n| 4 KiB read | 1234 | note |\n| 4 KiB write | 99 |\n"
     found = dict(measure.BUDGET.findall(page))

@@ -210,9 +210,11 @@ MANY = (
 
 # Here CPU time counts, not IOPS: on two CPUs the client shares one with a reactor.
 REACTORS = (
+    # A client on each CPU for half of the sessions: a client on one CPU alone would make that
+    # reactor's caches cold, and not the other's.
     Family("two reactors, 4 sessions", "--bs 4k --qd 32 --rw randread --connections 4", CPU, (
-        load("one", "ram"),
-        load("two", "two reactors"),
+        Column("one", "spread", "ram"),
+        Column("two", "spread", "two reactors"),
     ), (
         Mark("7", "two", "one", most=1.15),
     )),
@@ -229,13 +231,11 @@ REACTORS = (
 )
 
 FAIRNESS = (
-    Family("4k QD1 beside 1m QD256", "", "job2_p99", (
-        load("riser", "ram", "--job '--rw read --bs 1m --qd 256' "
-             "--job '--rw randread --bs 4k --qd 1'"),
-        load("riser, writes", "ram", "--job '--rw write --bs 1m --qd 256' "
-             "--job '--rw randread --bs 4k --qd 1'"),
-        load("tgt", "tgt", "--job '--rw read --bs 1m --qd 256' "
-             "--job '--rw randread --bs 4k --qd 1'"),
+    # Two clients, the small one with real-time priority: what it waits for is the target.
+    Family("4k QD1 beside 1m QD256", "--rw randread --bs 4k --qd 1", "p99", (
+        Column("riser", "beside", "ram", "--rw read --bs 1m --qd 256"),
+        Column("riser, writes", "beside", "ram", "--rw write --bs 1m --qd 256"),
+        Column("tgt", "beside", "tgt", "--rw read --bs 1m --qd 256"),
     ), (
         Mark("8", "riser", most=5000),
         Mark("8", "riser, writes", most=5000),

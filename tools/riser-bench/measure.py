@@ -5,6 +5,7 @@ What goes wrong is a `Trouble`. The keys are those of `report.UNITS` and what el
 tells.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -58,6 +59,33 @@ def output_of(command, seconds, **popen):
     return done.stdout
 
 
+def outputs_of(commands, seconds):
+    """Of all of them, run at the same time."""
+    clients = []
+    try:
+        for command in commands:
+            # pylint: disable-next=consider-using-with
+            clients.append(subprocess.Popen(command, stdout=subprocess.PIPE,
+                                            stderr=subprocess.PIPE, text=True))
+        outputs = [client.communicate(timeout=seconds) for client in clients]
+    except subprocess.TimeoutExpired:
+        raise Trouble(f"{os.path.basename(commands[0][0])}: no end after {seconds:g} s") from None
+    finally:
+        for client in clients:
+            client.kill()
+            client.wait()
+    for client, (_, err) in zip(clients, outputs):
+        if client.returncode:
+            raise Trouble(err.strip().splitlines()[0] if err.strip() else "the client failed")
+    return [out for out, _ in outputs]
+
+
+def at_once():
+    """In a new process: nobody else who wants this CPU keeps it waiting, if we are allowed."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
 class Measure:
     def __init__(self, setting, servers):
         self.setting = setting
@@ -70,8 +98,10 @@ class Measure:
 
     def command(self, family, column):
         """The line for riser-bench, and the process that it loads."""
+        return self.command_for(f"{family.options} {column.options}", column)
+
+    def command_for(self, text, column):
         url, server = self.servers.need(column.disk)
-        text = f"{family.options} {column.options}"
         urls = {disk: self.servers.need(disk)[0] for disk in DISKS if f"{{{disk}}}" in text}
         words = [word.format_map(urls) for word in shlex.split(text)]
         # The last one of an option counts.
@@ -118,6 +148,44 @@ class Measure:
         counts = [told.count(str(reactor)) for reactor in range(2)]
         return {**flattened(json.loads(out)),
                 "sessions_least_by_most": min(counts) / max(counts)}
+
+    def spread(self, family, column):
+        """A load whose connections have a client each, the clients a CPU in turn; of the figures
+        those that add up."""
+        command, _ = self.command(family, column)
+        count = int(command[command.index("--connections") + 1])
+        clients = [[*command, "--connections", "1", "--cpu",
+                    str(self.setting.cpus[number % len(self.setting.cpus)])]
+                   for number in range(count)]
+        told = [flattened(json.loads(out)) for out in outputs_of(clients, 120)]
+        iops = sum(figures["iops"] for figures in told)
+        if not iops:
+            raise Trouble("no command ended while it was measured")
+        percent = sum(figures["cpu_percent"] for figures in told) / count
+        return {"iops": iops, "cpu_percent": percent, "cpu_us_per_io": percent * 1e4 / iops}
+
+    def beside(self, family, column):
+        """The family's load while another client keeps up the column's, whose GB/s are told."""
+        big, server = self.command_for(column.options, column)
+        small = self.command_for(family.options, column)[0]
+        times = {"--warmup": "0", "--seconds": f"{self.setting.warmup + self.setting.seconds + 1:g}"}
+        for option, value in times.items():
+            big[big.index(option) + 1] = value
+        with subprocess.Popen(big, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True) as client:
+            try:
+                time.sleep(0.5)
+                figures = flattened(json.loads(output_of(small, 60, preexec_fn=at_once)))
+                out, err = client.communicate(timeout=60)
+            finally:
+                client.kill()
+        if client.returncode:
+            raise Trouble(err.strip().splitlines()[0] if err.strip() else "the client failed")
+        server.check_alive()
+        loaded = flattened(json.loads(out))
+        if not figures["iops"] or not loaded["iops"]:
+            raise Trouble("no command ended while it was measured")
+        return {**figures, "mb_per_s": loaded["mb_per_s"]}
 
     def footprint(self, family, column):
         """One session, then more: what each further one takes."""
@@ -168,6 +236,8 @@ KINDS = {
     "load": Measure.load,
     "load_and_sync": Measure.load_and_sync,
     "reactors": Measure.reactors,
+    "spread": Measure.spread,
+    "beside": Measure.beside,
     "footprint": Measure.footprint,
     "fio": Measure.fio,
     "instructions": Measure.instructions,

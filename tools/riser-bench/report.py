@@ -16,7 +16,7 @@ UNITS = {
     "mb_per_s": ("GB/s", 1e3, 2),
     "mib_per_s": ("MiB/s", 1, 1),
     "p50": ("p50 us", 1, 1),
-    "job2_p99": ("p99 us of the 4k", 1, 0),
+    "p99": ("p99 us", 1, 0),
     "cpu_us_per_io": ("CPU us per I/O", 1, 3),
     "cpu_s_per_gb": ("CPU s per GB", 1, 3),
     "cpu_percent": ("% of a CPU", 1, 2),
