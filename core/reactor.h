@@ -121,7 +121,8 @@ void reactor_submit(struct reactor *r);
 void reactor_cancel(struct reactor *r, struct io_op *op);
 /* [any thread] What the running kernel can do. */
 bool reactor_has_op(const struct reactor *r, int ioring_op);
-/* [owner thread] Registered-buffer index that covers [p, p+len), or -1: use the plain opcode. */
+/* [owner thread] Registered-buffer index that covers [p, p+len), or -1: use the plain opcode. The first
+ * use of some MiB of the slab registers them, which takes milliseconds. */
 int reactor_fixed_buffer(const struct reactor *r, const void *p, uint32_t len);
 
 /* [owner thread] work->fn runs at the end of this turn; queueing twice runs it once. */

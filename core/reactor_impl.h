@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What reactor.c, ring.c, timer.c and virtual.c share about one reactor. */
+/* What reactor.c, ring.c, fixed.c, timer.c and virtual.c share about one reactor. */
 #ifndef RISER_CORE_REACTOR_IMPL_H
 #define RISER_CORE_REACTOR_IMPL_H
 
@@ -8,6 +8,9 @@
 
 #include "core/reactor.h"
 #include "core/spin.h"
+
+/* Pieces of the slab are registered as they are used; larger ones where there would be too many. */
+enum { FIXED_PIECE_MIN = 4 << 20 };
 
 /* A binary heap by deadline in an area reserved once, so that arming a timer cannot fail. */
 struct timer_heap {
@@ -31,7 +34,11 @@ struct reactor_impl {
 	struct io_op wake_op;
 	uint64_t wake_count; /* where the ring reads the eventfd's counter */
 	struct slab *slab;
-	enum { FIXED_UNTRIED, FIXED_YES, FIXED_NO } fixed;
+	struct {
+		enum { FIXED_UNTRIED, FIXED_YES, FIXED_NO } state;
+		size_t piece; /* bytes: all are as long but for the last one */
+		bool *registered; /* each piece of the slab; NULL: none can be */
+	} fixed;
 	/* written once by reactor_create */
 	bool has_op[IORING_OP_LAST];
 	int eventfd;
@@ -63,6 +70,10 @@ void ring_wait(struct reactor_impl *impl);
 uint64_t clock_ns(void);
 
 /* timer.c [owner thread] */
+/* fixed.c */
+/* The ring is gone. */
+void fixed_destroy(struct reactor_impl *impl);
+
 int timers_create(struct timer_heap *heap);
 void timers_destroy(struct timer_heap *heap);
 unsigned int timers_run(struct reactor_impl *impl);

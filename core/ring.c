@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The io_uring of a reactor: set-up on kernels 6.1 to 6.18 with liburing 2.3, submission,
- * completions, fixed buffers.
+ * completions.
  */
 #include <assert.h>
 #include <errno.h>
@@ -15,10 +15,6 @@
 #include "core/slab.h"
 
 enum { SQ_ENTRIES = 1024, CQ_ENTRIES = 8192 };
-
-/* A registered buffer is at most 1 GiB. */
-#define FIXED_PIECE (1ull << 30)
-enum { FIXED_PIECES_MAX = 1024 };
 
 uint64_t clock_ns(void)
 {
@@ -124,6 +120,7 @@ void ring_destroy(struct reactor_impl *impl)
 	if (impl->has_ring)
 		io_uring_queue_exit(&impl->ring);
 	impl->has_ring = false;
+	fixed_destroy(impl);
 }
 
 static void arm_wake(struct reactor_impl *impl)
@@ -265,50 +262,4 @@ void reactor_cancel(struct reactor *r, struct io_op *op)
 bool reactor_has_op(const struct reactor *r, int ioring_op)
 {
 	return ioring_op >= 0 && ioring_op < IORING_OP_LAST && r->impl->has_op[ioring_op];
-}
-
-static bool register_slab(struct reactor_impl *impl)
-{
-	size_t size = slab_size(impl->slab);
-	unsigned int count = (unsigned int)((size + FIXED_PIECE - 1) / FIXED_PIECE);
-	struct iovec pieces[FIXED_PIECES_MAX];
-	int err;
-
-	if (count > FIXED_PIECES_MAX)
-		return false;
-	for (unsigned int i = 0; i < count; i++) {
-		size_t begin = i * FIXED_PIECE;
-
-		pieces[i].iov_base = (char *)slab_base(impl->slab) + begin;
-		pieces[i].iov_len = size - begin < FIXED_PIECE ? size - begin : FIXED_PIECE;
-	}
-	err = io_uring_register_buffers(&impl->ring, pieces, count);
-	if (err)
-		log_warn(
-			"reactor %u does direct I/O with ordinary buffers: cannot register %zu MiB: "
-			"%s%s",
-			impl->pub.index, size >> 20, strerror(-err),
-			err == -ENOMEM ? " (raise RLIMIT_MEMLOCK, LimitMEMLOCK=)" : "");
-	return !err;
-}
-
-int reactor_fixed_buffer(const struct reactor *r, const void *p, uint32_t len)
-{
-	struct reactor_impl *impl = r->impl;
-	uintptr_t base, at = (uintptr_t)p;
-
-	if (r->is_virtual || !impl->slab || impl->fixed == FIXED_NO)
-		return -1;
-	base = (uintptr_t)slab_base(impl->slab);
-	if (at < base || len > slab_size(impl->slab) || at - base > slab_size(impl->slab) - len)
-		return -1;
-	if (impl->fixed == FIXED_UNTRIED) {
-		assert_owner(r);
-		impl->fixed = register_slab(impl) ? FIXED_YES : FIXED_NO;
-		if (impl->fixed == FIXED_NO)
-			return -1;
-	}
-	if ((at - base) / FIXED_PIECE != (at - base + len - 1) / FIXED_PIECE)
-		return -1;
-	return (int)((at - base) / FIXED_PIECE);
 }

@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/reactor.h"
+#include "core/reactor_impl.h"
 #include "core/slab.h"
 #include "tests/lib/unit.h"
 
@@ -320,27 +321,49 @@ static void look_up_fixed(struct work *work)
 	reactor_stop(s->r);
 }
 
-static void slab_is_registered_on_first_use(void)
+/* KiB of this process that stay where they are for the kernel's sake. */
+static unsigned long pinned_kib(void)
 {
-	struct slab *slab;
-	struct reactor *r;
-	struct step s = { 0 };
-	char other[16];
+	FILE *f = fopen("/proc/self/status", "r");
+	unsigned long kib = 0;
+	char line[128];
 
-	if (!may_lock(4 << 20))
-		UNIT_SKIP("RLIMIT_MEMLOCK is below 4 MiB");
-	CU_ASSERT_EQUAL_FATAL(slab_create(4 << 20, &slab), 0);
-	r = create(slab, 0);
-	s.memory = other;
-	run(r, &s, look_up_fixed);
-	CU_ASSERT_EQUAL(s.res, -1);
-	s.memory = (char *)slab_base(slab) + slab_size(slab) - 4096;
-	run(r, &s, look_up_fixed);
-	CU_ASSERT_EQUAL(s.res, 0);
-	s.memory = (char *)slab_base(slab) + slab_size(slab) - 4095;
-	run(r, &s, look_up_fixed);
-	CU_ASSERT_EQUAL(s.res, -1);
-	reactor_destroy(r);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "VmPin: %lu kB", &kib);
+	fclose(f);
+	return kib;
+}
+
+static void expect_fixed(struct step *s, char *memory, int index, unsigned long pinned)
+{
+	s->memory = memory;
+	run(s->r, s, look_up_fixed);
+	CU_ASSERT_EQUAL(s->res, index);
+	CU_ASSERT_EQUAL(pinned_kib(), pinned >> 10);
+}
+
+static void slab_is_registered_piece_by_piece_on_first_use(void)
+{
+	enum { PIECE = FIXED_PIECE_MIN };
+	struct step s = { 0 };
+	struct slab *slab;
+	char other[16], *base;
+
+	if (!may_lock(3 * PIECE))
+		UNIT_SKIP("RLIMIT_MEMLOCK is below 12 MiB");
+	CU_ASSERT_EQUAL_FATAL(slab_create(2 * PIECE + PIECE / 2, &slab), 0);
+	base = slab_base(slab);
+	s.r = create(slab, 0);
+	expect_fixed(&s, other, -1, 0);
+	expect_fixed(&s, base + slab_size(slab) - 4096, 2, PIECE / 2);
+	expect_fixed(&s, base + slab_size(slab) - 4095, -1, PIECE / 2);
+	expect_fixed(&s, base - 1, -1, PIECE / 2);
+	expect_fixed(&s, base, 0, PIECE + PIECE / 2);
+	expect_fixed(&s, base + PIECE - 4096, 0, PIECE + PIECE / 2);
+	expect_fixed(&s, base + PIECE - 4095, -1, PIECE + PIECE / 2); /* in two of them */
+	expect_fixed(&s, base + PIECE, 1, 2 * PIECE + PIECE / 2);
+	reactor_destroy(s.r);
 	slab_destroy(slab);
 }
 
@@ -422,5 +445,5 @@ static void a_kernel_without_io_uring_is_explained(void)
 UNIT_MAIN(TEST(operation_completes), TEST(cancelled_operation_completes_once),
 	  TEST(full_queue_submits), TEST(sleeps_until_the_timer), TEST(stop_before_run),
 	  TEST(no_wake_up_is_lost), TEST(posts_keep_their_order),
-	  TEST(slab_is_registered_on_first_use), TEST(knows_the_kernels_operations),
+	  TEST(slab_is_registered_piece_by_piece_on_first_use), TEST(knows_the_kernels_operations),
 	  TEST(no_descriptors_left_is_an_error), TEST(a_kernel_without_io_uring_is_explained));
