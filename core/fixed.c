@@ -18,10 +18,11 @@ enum { PIECES_MAX = 1 << 14 };
 
 static bool refused(struct reactor_impl *impl, int err)
 {
-	log_warn("reactor %u does direct I/O with ordinary buffers%s: cannot register %zu KiB: %s%s",
-		 impl->pub.index, impl->fixed.state == FIXED_YES ? " from now on" : "",
-		 impl->fixed.piece >> 10, strerror(-err),
-		 err == -ENOMEM ? " (raise RLIMIT_MEMLOCK, LimitMEMLOCK=)" : "");
+	log_warn(
+		"reactor %u does direct I/O with ordinary buffers%s: cannot register %zu KiB: %s%s",
+		impl->pub.index, impl->fixed.state == FIXED_YES ? " from now on" : "",
+		impl->fixed.piece >> 10, strerror(-err),
+		err == -ENOMEM ? " (raise RLIMIT_MEMLOCK, LimitMEMLOCK=)" : "");
 	impl->fixed.state = FIXED_NO;
 	return false;
 }

@@ -61,6 +61,35 @@ static const char *level_name(enum log_level level)
 	return "?";
 }
 
+/* Who reads along; of the thread. */
+static _Thread_local struct {
+	void (*heard)(enum log_level level, const char *text, void *arg);
+	void *arg;
+} listener;
+
+void log_listen(void (*heard)(enum log_level level, const char *text, void *arg), void *arg)
+{
+	listener.heard = heard;
+	listener.arg = arg;
+}
+
+/* Who hears of errors, whatever thread says them. */
+static struct {
+	void (*heard)(const char *text, void *arg);
+	void *arg;
+} observer;
+
+void log_observe(void (*heard)(const char *text, void *arg), void *arg)
+{
+	observer.heard = heard;
+	observer.arg = arg;
+}
+
+static bool wanted(enum log_level level)
+{
+	return log_enabled(level) || (listener.heard && level <= LOG_LEVEL_WARN);
+}
+
 static size_t clip(int printed, size_t space)
 {
 	if (printed < 0)
@@ -74,13 +103,14 @@ __attribute__((format(printf, 3, 0))) static void emit(enum log_level level, uin
 	char line[LINE_MAX_BYTES];
 	const char *name = program_invocation_short_name;
 	/* The last byte is for the newline. */
-	size_t space = sizeof(line) - 1, len;
+	size_t space = sizeof(line) - 1, len, begin;
 	ssize_t ret;
 
 	if (stderr_is_journal())
 		len = clip(snprintf(line, space, "<%d>%s: ", (int)level, name), space);
 	else
 		len = clip(snprintf(line, space, "%s: %s: ", name, level_name(level)), space);
+	begin = len;
 	len += clip(vsnprintf(line + len, space - len, fmt, args), space - len);
 	if (suppressed)
 		len += clip(
@@ -91,6 +121,13 @@ __attribute__((format(printf, 3, 0))) static void emit(enum log_level level, uin
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = ' ';
 	}
+	line[len] = '\0';
+	if (listener.heard && level <= LOG_LEVEL_WARN)
+		listener.heard(level, line + begin, listener.arg);
+	if (observer.heard && level == LOG_LEVEL_ERROR)
+		observer.heard(line + begin, observer.arg);
+	if (!log_enabled(level))
+		return;
 	line[len++] = '\n';
 	do {
 		ret = write(STDERR_FILENO, line, len);
@@ -102,7 +139,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 	int saved = errno;
 	va_list args;
 
-	if (!log_enabled(level))
+	if (!wanted(level))
 		return;
 	va_start(args, fmt);
 	emit(level, 0, fmt, args);

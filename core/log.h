@@ -31,6 +31,13 @@ void log_write(enum log_level level, const char *fmt, ...) __attribute__((format
 void log_write_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* [main thread, while there is no other] Errors are told to heard(), too, which neither waits nor logs; NULL:
+ * nobody is. [any thread calls it] */
+void log_observe(void (*heard)(const char *text, void *arg), void *arg);
+/* [any thread] Errors and warnings of this thread are also given to heard(), whatever the level is set
+ * to; NULL: no more. */
+void log_listen(void (*heard)(enum log_level level, const char *text, void *arg), void *arg);
+
 /* Printable copy of len bytes: non-ASCII and control bytes as \xNN, cut to size. Returns out. */
 const char *log_escape(char *out, size_t size, const void *bytes, size_t len);
 

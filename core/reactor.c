@@ -34,11 +34,6 @@ struct reactor *reactor_set_self(struct reactor *r)
 	return before;
 }
 
-uint64_t reactor_now(const struct reactor *r)
-{
-	return r->impl->now;
-}
-
 int reactor_alloc(struct reactor_impl **out)
 {
 	struct reactor_impl *impl = aligned_alloc(_Alignof(struct reactor_impl), sizeof(*impl));
@@ -83,7 +78,7 @@ int reactor_create(const struct reactor_config *cfg, struct reactor **out)
 	impl->cpu = cfg->cpu;
 	spin_init(&impl->spin, cfg->busy_poll_ns);
 	impl->slab = cfg->slab;
-	impl->now = clock_ns();
+	impl->pub.now = clock_ns();
 	/* Blocking on purpose: the ring must wait for it, not answer -EAGAIN. */
 	impl->eventfd = eventfd(0, EFD_CLOEXEC);
 	if (impl->eventfd < 0) {
@@ -267,12 +262,24 @@ static bool arm_pollers(struct reactor_impl *impl)
 
 /* The loop */
 
+/* A new turn, `before` is when the last one began: what was to be submitted belongs to that. */
+static void count_busy(struct reactor_impl *impl, uint64_t before)
+{
+	uint64_t end = impl->slept_at ? impl->slept_at : impl->pub.now;
+
+	if (impl->worked)
+		stat_add(&impl->pub.stats.busy_ns, end - before);
+	impl->slept_at = 0;
+}
+
 static bool turn(struct reactor_impl *impl)
 {
+	uint64_t before = impl->pub.now;
 	unsigned int done = 0;
 
 	if (!impl->pub.is_virtual) {
-		impl->now = clock_ns();
+		impl->pub.now = clock_ns();
+		count_busy(impl, before);
 		done += ring_reap(impl);
 	}
 	done += run_pollers(impl);
@@ -281,8 +288,9 @@ static bool turn(struct reactor_impl *impl)
 	done += run_deferred(impl);
 	stat_add(&impl->pub.stats.turns, 1);
 	if (done)
-		impl->last_work = impl->now;
-	return done > 0;
+		impl->last_work = impl->pub.now;
+	impl->worked = done > 0;
+	return impl->worked;
 }
 
 bool reactor_turn(struct reactor *r)
@@ -332,7 +340,7 @@ static bool may_sleep(const struct reactor_impl *impl)
 {
 	return !impl->deferred && !io_uring_sq_ready(&impl->ring) &&
 	       !io_uring_cq_ready(&impl->ring) &&
-	       !spin_goes_on(&impl->spin, impl->now - impl->last_work);
+	       !spin_goes_on(&impl->spin, impl->pub.now - impl->last_work);
 }
 
 int reactor_run(struct reactor *r)

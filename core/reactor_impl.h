@@ -25,8 +25,9 @@ struct reactor_impl {
 	bool has_ring, enabled; /* enabled: the owner thread has started the ring */
 	bool fd_registered;
 	int broken; /* -errno of the first fatal ring error */
-	uint64_t now; /* ns, read once per turn */
 	uint64_t last_work; /* ns, the turn that last did anything */
+	uint64_t slept_at; /* ns: it went to sleep after the last turn; 0: it did not */
+	bool worked; /* the last turn did anything */
 	struct spin spin; /* how long to look on before sleeping */
 	struct timer_heap timers;
 	struct work *deferred, **deferred_end;
@@ -69,11 +70,11 @@ void ring_submit(struct reactor_impl *impl);
 void ring_wait(struct reactor_impl *impl);
 uint64_t clock_ns(void);
 
-/* timer.c [owner thread] */
 /* fixed.c */
 /* The ring is gone. */
 void fixed_destroy(struct reactor_impl *impl);
 
+/* timer.c [owner thread] */
 int timers_create(struct timer_heap *heap);
 void timers_destroy(struct timer_heap *heap);
 unsigned int timers_run(struct reactor_impl *impl);

@@ -217,6 +217,7 @@ void ring_wait(struct reactor_impl *impl)
 	};
 	struct io_uring_cqe *cqe;
 
+	impl->slept_at = now;
 	if (next == UINT64_MAX)
 		ts.tv_sec = 3600; /* nothing to wake for: any long time will do */
 	check(impl, io_uring_submit_and_wait_timeout(&impl->ring, &cqe, 1, &ts, NULL));

@@ -78,7 +78,7 @@ static void settle(struct timer_heap *heap, uint32_t slot, struct timer *t)
 void timer_arm(struct reactor *r, struct timer *t, uint64_t ns)
 {
 	struct timer_heap *heap = &r->impl->timers;
-	uint64_t now = r->impl->now;
+	uint64_t now = r->now;
 	bool was_armed = timer_armed(t);
 
 	assert_owner(r);
@@ -115,7 +115,7 @@ unsigned int timers_run(struct reactor_impl *impl)
 {
 	unsigned int fired = 0;
 
-	while (timers_next(&impl->timers) <= impl->now) {
+	while (timers_next(&impl->timers) <= impl->pub.now) {
 		struct timer *t = impl->timers.at[0];
 
 		timer_cancel(&impl->pub, t);

@@ -15,7 +15,7 @@ int reactor_create_virtual(struct slab *slab, struct reactor **out)
 	if (err)
 		return err;
 	impl->pub.is_virtual = true;
-	impl->now = NSEC_PER_SEC; /* 0 would look like "not armed" */
+	impl->pub.now = NSEC_PER_SEC; /* 0 would look like "not armed" */
 	if (slab) {
 		impl->slab = slab;
 		impl->pub.buffers = slab_cache_create(slab, &impl->pub);
@@ -38,14 +38,14 @@ static void turn_until_idle(struct reactor *r)
 void reactor_advance(struct reactor *r, uint64_t ns)
 {
 	struct reactor_impl *impl = r->impl;
-	uint64_t end = impl->now + ns;
+	uint64_t end = impl->pub.now + ns;
 
 	assert(r->is_virtual);
 	turn_until_idle(r);
 	while (timers_next(&impl->timers) <= end) {
-		impl->now = timers_next(&impl->timers);
+		impl->pub.now = timers_next(&impl->timers);
 		turn_until_idle(r);
 	}
-	impl->now = end;
+	impl->pub.now = end;
 	turn_until_idle(r);
 }
