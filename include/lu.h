@@ -9,11 +9,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "backstore.h"
 #include "core/list.h"
 #include "core/reactor.h"
 #include "core/slab.h"
+#include "latency.h"
+#include "rights.h"
 
 enum { TARGET_LUNS = 256, TARGET_PORTS = 16, CDB_MAX = 32, SENSE_MAX = 96 };
 
@@ -138,6 +141,7 @@ struct scsi_task {
 	/* the SCSI layer's */
 	uint8_t set_state; /* enum in scsi/scsi.h */
 	uint8_t waits; /* what has to come back: enum in scsi/scsi.h */
+	uint8_t kind; /* enum latency_kind */
 	bool lent; /* Data-In is memory of the backstore: gate_lend() */
 	bool counted_write; /* holds the LU's write gate */
 	bool exclusive; /* holds the LU alone: COMPARE AND WRITE */
@@ -156,10 +160,15 @@ struct scsi_task {
 	uint64_t pos, end; /* bytes of the command that are done / in all */
 	uint32_t chunk; /* bytes of the present step */
 	struct work work; /* continuation that was posted or deferred */
+	uint64_t io_ns; /* ns that the backstore has had it, without the request under way */
+	/* Where its latency counts, when the port has it back and nobody waits for anything of it; NULL:
+	 * nowhere. */
+	struct latency_set *latency;
 
 	/* From here on nothing is cleared for a new command: who uses it has written it before. */
 	uint8_t sense[SENSE_MAX]; /* the result: the first sense_len bytes */
 	struct bs_req req;
+	uint64_t io_since; /* ns: req is under way since */
 	struct buf_waiter waiter;
 	struct list lu_node; /* queue behind an exclusive command, or for a turn */
 	struct turn *turn; /* that it waits for: scsi/turn.h */
@@ -169,6 +178,12 @@ struct scsi_task {
 	uint8_t read_tries;
 	struct list set_node; /* the task set's: dormant */
 	uint32_t copy_luns[TARGET_LUNS / 32];
+	/* Where it waits for its share: scsi/limiter.h. */
+	struct limiter *_Atomic limiter;
+	struct list line_node, line, turn_node;
+	int64_t credit;
+	uint32_t tokens; /* bytes to be paid for */
+	uint8_t paid; /* how many limiters have let it pass */
 };
 
 /* Unit attention conditions, SPC; a lower value is reported first (SAM 5.14 leaves the order of
@@ -209,6 +224,12 @@ struct task_set {
 struct nexus {
 	struct list node; /* on the scsi layer's list of nexuses, under its lock */
 	struct scsi_target *target;
+	/* What its commands find: target->lun, or view when it does not see all of them. Like the next three
+	 * written by the owner thread, under that lock. */
+	struct lu *_Atomic *_Atomic lun;
+	struct nexus_rights rights;
+	bool restricted; /* nexus_restrict() has been called */
+	struct limiter *limiter; /* of its initiator; NULL: there is no limit */
 	struct target_port *port; /* of target: where it came in */
 	char initiator_name[224];
 	uint8_t isid[6];
@@ -225,6 +246,8 @@ struct nexus {
 	struct work wake; /* looks for dormant commands whose turn has come */
 	uint32_t hungry; /* commands that wait for memory */
 	struct task_set sets[TARGET_LUNS];
+	/* Of target->lun, those that it sees; under that lock. */
+	struct lu *_Atomic view[TARGET_LUNS];
 };
 
 struct lu_config {
@@ -252,14 +275,74 @@ void lu_resume(struct lu *lu, struct reactor *reactor);
 /* [main thread] A SANITIZE or FORMAT UNIT stops soon, a SANITIZE to be resumed at the next start;
  * then stopped(arg) [any thread], perhaps from inside. */
 void lu_stop_job(struct lu *lu, void (*stopped)(void *arg), void *arg);
+
+/* Long work on a unit, for operators. */
+enum lu_operation_kind { LU_OPERATION_SANITIZE, LU_OPERATION_FORMAT, LU_OPERATION_COPY };
+enum lu_operation_state {
+	LU_OPERATION_RUNS,
+	LU_OPERATION_ENDS, /* it was canceled, and is about to end */
+	LU_OPERATION_DONE,
+	LU_OPERATION_FAILED,
+	LU_OPERATION_CANCELED,
+	LU_OPERATION_STOPPED, /* the daemon ends; the next start may go on */
+};
+struct lu_operation {
+	uint64_t id; /* from 1, never used twice while the daemon runs */
+	enum lu_operation_kind kind;
+	enum lu_operation_state state;
+	uint64_t done, total; /* bytes, of all passes; total 0: not known yet */
+	struct timespec since; /* CLOCK_REALTIME: begun or resumed by this daemon */
+};
+/* [any thread] Those that run; at most max, and returns how many that is. Copies are here under the unit
+ * that got the command, and only with a list identifier. */
+unsigned int lu_operations(struct lu *lu, struct lu_operation *out, unsigned int max);
+/* [any thread] One that has ended, if it was among the last. */
+bool lu_operation_ended(uint64_t id, struct lu_operation *out);
+/* [any thread] It ends soon: a SANITIZE or FORMAT UNIT as failed, so that the unit refuses what touches its
+ * medium until another one has ended well; a copy as by COPY OPERATION ABORT. False: the unit has none with
+ * this id, or it waits for lu_resume(). */
+bool lu_cancel_operation(struct lu *lu, uint64_t id);
 /* [main thread] No task and no nexus uses it, and lu_stop_job() is over. */
 void lu_destroy(struct lu *lu);
 struct backstore *lu_backstore(const struct lu *lu);
+/* [any thread] By which initiators know it: the NAA designator of INQUIRY. Returns its length, 8 or 16. */
+uint8_t lu_naa(const struct lu *lu, uint8_t naa[16]);
 const struct lu_stats *lu_stats(const struct lu *lu, unsigned int reactor);
+/* [any thread] The latencies of the unit's commands, on all reactors. */
+void lu_add_latency(const struct lu *lu, enum latency_stage stage, enum latency_kind kind,
+		    struct latency_sum *sum);
+/* [one thread at a time] What lu_latency_since() tells begins now. False: no memory. */
+bool lu_reset_latency(struct lu *lu);
+/* As lu_add_latency(), of what came after that. [not at the same time as that] */
+void lu_latency_since(const struct lu *lu, enum latency_stage stage, enum latency_kind kind,
+		      struct latency_sum *sum);
+/* [any thread] Commands that have come and are not over. */
+uint64_t lu_under_way(const struct lu *lu);
 
 /* [any thread] Makes the nexus known: it gets UA_POWER_ON for every LUN, counts for RESERVE and
  * resets. The caller has filled in target, port, initiator_name, isid. */
 void nexus_attach(struct nexus *nexus);
+/* [owner thread of nexus, attached] What it may do from now on; without this all. When it is called again:
+ * commands on LUNs that it does not see any more go on to their end; LUNs that it sees now were switched on
+ * just now, all LUNs say that there are others, and those that became read-only, or are so no more, that
+ * their mode parameters have changed. Returns how many LUNs have come and gone for it; *first is one of them. */
+unsigned int nexus_restrict(struct nexus *nexus, const struct nexus_rights *rights,
+			    unsigned int *first);
+/* [any thread] */
+static inline bool nexus_sees(const struct nexus *nexus, unsigned int lun)
+{
+	return lun_set_has(&nexus->rights.sees, lun);
+}
+static inline bool nexus_only_reads(const struct nexus *nexus, unsigned int lun)
+{
+	return lun_set_has(&nexus->rights.only_reads, lun);
+}
+/* As target_lu() and target_lu_of(), of LUNs that the nexus sees. */
+struct lu *nexus_lu(const struct nexus *nexus, const uint8_t lun[8]);
+struct lu *nexus_lu_of(const struct nexus *nexus, const uint8_t lun[8]);
+/* [any thread] How much may be done on the unit in a second, by all together; commands that wait take
+ * notice within 100 ms. */
+void lu_set_limits(struct lu *lu, const struct io_limits *limits);
 /* [owner thread] I_T nexus loss: releases its reservations. No task of it is in the SCSI layer. */
 void nexus_detach(struct nexus *nexus);
 
@@ -338,6 +421,29 @@ bool target_set_access(struct scsi_target *target, uint16_t tag, enum access_sta
  * UA_BUS_DEVICE_RESET, the one that asked for it too (SAM 6.3.3). Aborting tasks is the port's
  * part. */
 void lu_reset(struct lu *lu);
+/* The reservations of a unit at a moment. */
+struct reservation_view {
+	bool legacy; /* RESERVE (6) */
+	uint8_t type; /* of the persistent one, as on the wire (SPC-5 6.14.3.4); 0: none */
+	bool persists; /* APTPL */
+	uint32_t generation; /* PRGENERATION */
+	char holder[224]; /* initiator; empty: nobody, or all registrants */
+	unsigned int registration_count;
+	struct registration_view {
+		char initiator[224];
+		uint8_t isid[6];
+		uint16_t port; /* relative target port */
+		uint64_t key;
+		bool holds;
+	} registrations[];
+};
+/* [any thread] The caller free()s it; NULL: no memory. */
+struct reservation_view *lu_view_reservations(struct lu *lu);
+/* [any thread] Reservations and registrations go, and their owners hear of it by
+ * UA_RESERVATIONS_PREEMPTED. done(0 or -errno, arg) on the reactor, when the store knows it, too. -ENOMEM:
+ * it will not be called. The unit stays until then: lu_busy(). */
+int lu_clear_reservations(struct lu *lu, struct scsi_target *target, struct reactor *reactor,
+			  void (*done)(int res, void *arg), void *arg);
 /* [any thread] */
 void lu_raise_ua(struct lu *lu, enum unit_attention ua, const struct nexus *except);
 /* [any thread; the nexus is attached] For one nexus, wherever it sees lu. */

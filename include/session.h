@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "lu.h"
 #include "pdu.h"
@@ -41,6 +42,15 @@ struct address_range {
 	uint8_t bits; /* 0..128 */
 };
 
+/* What some initiators may do at a target. */
+struct initiator_rule {
+	char name[ISCSI_NAME_MAX + 1]; /* as target_config.allow; empty: whatever it is */
+	char user[CHAP_NAME_MAX + 1]; /* as whom they have logged in; empty: as anybody */
+	bool by_address; /* they come from: */
+	struct address_range from;
+	struct nexus_rights rights;
+};
+
 /* What is exported. Nobody changes it once a server has it. */
 struct target_config {
 	struct scsi_target *scsi; /* name and LUNs; borrowed */
@@ -61,6 +71,10 @@ struct target_config {
 	const char *redirect;
 	bool redirect_permanent;
 	bool allow_cold_reset; /* TARGET COLD RESET ends every session of the target */
+	/* The first that fits counts. Borrowed. */
+	const struct initiator_rule *rules;
+	unsigned int rule_count;
+	bool masked; /* whom no rule fits sees no LUN; else all, without limits */
 };
 
 struct server_limits {
@@ -99,6 +113,24 @@ struct session_info {
 	uint16_t tsih;
 };
 
+/* What happens, for whoever operates the server. NULL, 0 or -1: there is none. */
+enum server_event_type {
+	SERVER_LOGIN, /* also of one more connection */
+	SERVER_LOGIN_FAILED,
+	SERVER_LOGOUT, /* of a session or of one of its connections, or an operator has ended it */
+	SERVER_LOST, /* a connection that nobody has closed in good order */
+	SERVER_RESET,
+	SERVER_LUN,
+};
+struct server_event {
+	enum server_event_type type;
+	const char *target, *initiator, *from; /* names, and the address of the peer */
+	uint16_t tsih;
+	int lun;
+	const char *reason; /* one word */
+	const char *text; /* a sentence */
+};
+
 /* What the server begins with; it is borrowed for the server's life. */
 struct server_config {
 	struct exports *exports; /* NULL: the next three, which are borrowed */
@@ -108,6 +140,9 @@ struct server_config {
 	struct server_limits limits;
 	struct reactor **reactors; /* borrowed; [0] accepts */
 	unsigned int reactor_count;
+	/* [any reactor] Told of what happens; keeps nothing of *event, and never waits. NULL: nobody. */
+	void (*event)(const struct server_event *event, void *arg);
+	void *event_arg;
 };
 
 /* Whether the address lies in the range. */
@@ -121,10 +156,15 @@ bool name_pattern(const char *text, char out[ISCSI_NAME_MAX + 1]);
 bool target_allows(const struct target_config *target, const char *initiator,
 		   const struct address_range *from);
 
+/* What this initiator may do there; user: NULL when it has not proved who it is. */
+struct nexus_rights target_rights(const struct target_config *target, const char *initiator,
+				  const struct address_range *from, const char *user);
+
 /* Checks len bytes and writes them in lower case, NUL-terminated. iqn., eui. and naa. names of
  * ASCII letters, digits, '-', '.' and ':' only; false for anything else, out is then empty. */
 bool name_normalize(const void *name, size_t len, char out[ISCSI_NAME_MAX + 1]);
 
+struct capture; /* capture.h */
 struct server;
 
 /* [main thread] cfg is borrowed for the server's life. -ENOMEM. */
@@ -139,10 +179,17 @@ int server_listen(struct server *s, const struct transport_ops *transport,
  * can connect there, and stopped(arg) is called once on reactor 0. False: there is no such portal. */
 bool server_unlisten(struct server *s, const struct portal_address *addr,
 		     void (*stopped)(void *arg), void *arg);
+/* [any thread] Names of the transports that listen
+ * there now, how many: at most SERVER_TRANSPORTS. */
+unsigned int server_portal_transports(struct server *s, const struct portal_address *addr,
+				      const char *names[]);
 /* [main thread] Initiators that come in by this portal are sent elsewhere, as by
  * target_config.redirect, whatever target they want; "": they are not. At most REDIRECT_MAX bytes. */
 void server_redirect(struct server *s, const struct portal_address *addr, const char *redirect,
 		     bool permanent);
+/* [main thread] Other timeouts and levels, from the next time that each of them is asked for. What the sizes
+ * of pools depend on stays as it is: max_connections, max_unauthenticated, window, login_pdus, login_bytes. */
+void server_set_limits(struct server *s, const struct server_limits *limits);
 /* [main thread] From now on logins see what `exports` has, and soon all sessions do. done(arg) is called
  * once, on a reactor, when every reactor has heard of it. A session of a target that is not there any
  * more goes on; whoever does not want that asks server_each_session() after this, when no login that
@@ -152,6 +199,103 @@ void server_set_exports(struct server *s, struct exports *exports, void (*done)(
 /* [any thread] Under the lock of the registry: visit() calls nothing of the server. */
 void server_each_session(struct server *s,
 			 void (*visit)(const struct session_info *session, void *arg), void *arg);
+
+/* What a session has done so far. Atomic counters of its own: look at them during the call only. */
+struct session_stats {
+	_Atomic uint64_t commands, read_bytes, write_bytes, rejects, tmfs, aborts;
+	_Atomic uint64_t ended; /* of the commands */
+	_Atomic uint64_t bytes_copied; /* on connections that are gone */
+	struct latency_histograms latency; /* in all */
+};
+struct session_view {
+	struct session_info info;
+	bool discovery;
+	const char *transport;
+	const struct session_stats *stats;
+};
+/* [any thread] Sessions by TSIH. The lock of the registry is held for some of them at a time only, so
+ * that no login waits for long; visit() calls nothing of the server. */
+void server_view_sessions(struct server *s,
+			  void (*visit)(const struct session_view *view, void *arg), void *arg);
+
+/* What the server has counted since it began, on all reactors. */
+enum { REFUSALS = 18, SENSE_KEYS = 16, TASK_FUNCTIONS = 13, REJECTS = 13, SERVER_TRANSPORTS = 4 };
+struct server_counts {
+	uint64_t logins, redirected;
+	uint64_t refusals[REFUSALS]; /* refusal_name() */
+	uint64_t sense[SENSE_KEYS]; /* CHECK CONDITIONs by sense key */
+	uint64_t functions[TASK_FUNCTIONS]; /* task_function_name() */
+	uint64_t rejects[REJECTS]; /* by reason: reject_name() */
+	uint64_t lost; /* connections in full feature phase that ended without being asked to */
+	uint64_t digest_errors; /* data segments whose CRC32C was wrong */
+	struct transport_counts {
+		const char *name; /* NULL: no more of them */
+		uint64_t connections; /* there are */
+		uint64_t closed;
+		uint64_t read_bytes, write_bytes; /* payload */
+		uint64_t bytes_copied; /* by our CPU; of what goes on, up to some seconds ago */
+		const struct transport_error *errors; /* see struct transport_ops; NULL: none */
+	} transports[SERVER_TRANSPORTS];
+};
+/* [any thread] Sessions that end meanwhile may be missing in the bytes of a transport for a moment. */
+void server_count(struct server *s, struct server_counts *out);
+/* As labels: "authentication-failed", "illegal-request", "lun-reset", "data-digest-error"; NULL: there is
+ * no such reason of a Reject. */
+const char *refusal_name(unsigned int refusal);
+const char *refusal_of(enum login_status status); /* the same name */
+const char *sense_key_name(unsigned int key);
+const char *task_function_name(unsigned int function);
+const char *reject_name(unsigned int reason);
+
+/* What is captured: all that is said here must hold. */
+enum { CAPTURE_SESSIONS = 16 };
+struct capture_filter {
+	/* Names with '*', as of fnmatch(3); "": any, of the target also none (discovery). */
+	char target[ISCSI_NAME_MAX + 1], initiator[ISCSI_NAME_MAX + 1];
+	uint16_t sessions[CAPTURE_SESSIONS]; /* TSIHs */
+	unsigned int session_count; /* 0: any, and logins that have not become one */
+};
+/* [any thread] PDUs of these sessions go to the capture from soon on, which each reactor keeps, and to no
+ * other any more; capture NULL: to none. -ENOMEM: nothing has changed. */
+int server_capture(struct server *s, struct capture *capture, const struct capture_filter *filter);
+
+/* A connection and a session as their reactor saw them. */
+struct connection_detail {
+	uint16_t cid;
+	bool header_digest, data_digest;
+	char peer[64], local[64];
+};
+struct session_detail {
+	char target[ISCSI_NAME_MAX + 1]; /* "": discovery */
+	char initiator[ISCSI_NAME_MAX + 1];
+	char user[CHAP_NAME_MAX + 1]; /* "": there was no CHAP */
+	uint8_t isid[6];
+	uint16_t tsih, tag;
+	bool discovery;
+	bool ending; /* as soon as its last commands are back */
+	const char *transport;
+	uint64_t age_ns;
+	unsigned int reactor;
+	uint32_t error_recovery_level;
+	uint32_t outstanding; /* commands in progress */
+	uint64_t commands, read_bytes, write_bytes, rejects, task_management, aborts;
+	struct connection_detail *connections; /* NULL: no memory */
+	unsigned int connection_count;
+};
+struct session_snapshot;
+/* [any thread] Every reactor begins to copy its sessions; tsih 0: all, else that one. -ENOMEM. */
+int server_snapshot(struct server *s, uint16_t tsih, struct session_snapshot **out);
+/* Until the deadline (CLOCK_REALTIME), NULL: not at all. How many reactors have not answered yet. */
+unsigned int session_snapshot_wait(struct session_snapshot *snapshot,
+				   const struct timespec *deadline);
+/* What those have that answered. */
+void session_snapshot_each(const struct session_snapshot *snapshot,
+			   void (*see)(const struct session_detail *session, void *arg), void *arg);
+/* Whoever asked does not look any more; late reactors may still write. NULL is fine. */
+void session_snapshot_put(struct session_snapshot *snapshot);
+/* [any thread] The initiator is told that the session is dropped, then it ends: soon. It may log in again
+ * at once. -ENOENT: there is no such session. -ENOMEM. */
+int server_end_session(struct server *s, uint16_t tsih);
 
 /* Who still uses units that target_remove_lun() has taken out? Borrowed until done(). */
 struct unit_search {

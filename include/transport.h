@@ -26,6 +26,7 @@
 #include "pdu.h"
 
 struct conn;
+struct capture_tap;
 struct listener;
 struct transport_ops;
 
@@ -164,6 +165,7 @@ struct conn {
 	const struct conn_up *up;
 	struct reactor *reactor;
 	void *user; /* the session layer's */
+	struct capture_tap *tap; /* capture.h's; NULL: its PDUs are not captured */
 	struct sockaddr_storage peer, local;
 	char peer_name[64], local_name[64]; /* "192.0.2.1:3260", "[::1]:3260" */
 	struct conn_params params;
@@ -189,8 +191,16 @@ struct conn {
 struct portal_address {
 	struct sockaddr_storage addr; /* port in network order inside; 0 = any free one */
 	socklen_t len;
+	int socket; /* listen, TCP: this one listens there already, and goes on to when we have ended;
+	             * borrowed for the listener's life; 0: there is none */
 	bool required; /* listen: now or not at all. Otherwise a transport whose device is not there
 	                * yet waits for it and says so once in the log. */
+};
+
+/* Counted by any thread, read by any. */
+struct transport_error {
+	const char *name; /* as a label: "queue-pair" */
+	_Atomic uint64_t count;
 };
 
 struct transport_ops {
@@ -233,6 +243,8 @@ struct transport_ops {
 	/* Idempotent. flush: first sends what is queued (bounded by 2 s), then closes; otherwise at
 	 * once. closed() follows, never from inside. */
 	void (*close)(struct conn *conn, bool flush);
+	/* What of its own can go wrong, ended by a NULL name; NULL: nothing is counted. */
+	struct transport_error *errors;
 };
 
 /* "192.0.2.1:3260", "[2001:db8::1]:3260" or "[fe80::1%eth0]:3260"; size 64 is enough.

@@ -66,6 +66,7 @@ struct copy {
 	uint8_t phase; /* enum in copy_run.c */
 	uint32_t chunk; /* bytes of the present step */
 	uint32_t since_yield; /* bytes */
+	uint32_t prepaid; /* bytes of a clone that failed: limits do not count them again */
 	uint64_t largest; /* bytes of the largest move */
 	uint64_t done; /* bytes of the present move */
 	unsigned int current, count;
@@ -128,6 +129,8 @@ void copy_fail_segment(struct scsi_task *task, enum sense_code code, unsigned in
 bool copy_record_begin(struct scsi_task *task, uint32_t list_id, struct copy_record **out);
 /* So much more was moved; false: COPY OPERATION ABORT came. NULL is fine. */
 bool copy_record_progress(struct copy_record *record, uint64_t bytes);
+/* So much there is to be moved. */
+void copy_record_total(struct copy_record *record, uint64_t bytes);
 void copy_record_segment(struct copy_record *record);
 /* The command ends as task has it, with this token or NULL. */
 void copy_record_end(struct copy_record *record, const struct scsi_task *task,

@@ -2,7 +2,7 @@
 /*
  * Copy sources and destinations: from the designator in a CSCD descriptor to a unit, and whether
  * this nexus may use it. What VPD 83h shows of a unit is what it is found by. Only units of the
- * nexus' own target are looked at (CVE-2020-28374: other targets' designators can be guessed).
+ * nexus' own target that it sees are looked at (CVE-2020-28374: other targets' designators can be guessed).
  */
 #include <string.h>
 
@@ -54,7 +54,7 @@ void copy_find_units(const struct scsi_task *task, struct copy_cscd *cscds, unsi
 	for (unsigned int i = 0; i < count; i++)
 		cscds[i].end = (struct copy_end){ NULL, -1 };
 	for (int lun = 0; lun < TARGET_LUNS; lun++) {
-		struct lu *lu = task->nexus->target->lun[lun];
+		struct lu *lu = nexus_found(task->nexus, lun);
 		int len;
 
 		if (!lu)
@@ -110,10 +110,10 @@ uint8_t copy_end_check(const struct nexus *nexus, const struct copy_end *end, en
 	enum reservation_rule rule = side == COPY_DESTINATION ? RSV_WRITE : RSV_READ;
 
 	*code = SENSE_NO_LU;
-	if (nexus->target->lun[end->lun] != end->lu)
+	if (nexus_found(nexus, end->lun) != end->lu)
 		return SAM_CHECK_CONDITION;
 	if (reservation_conflict(nexus, end->lun, rule))
 		return SAM_RESERVATION_CONFLICT;
-	*code = unit_refusal(nexus, end->lu, needs);
+	*code = unit_refusal(nexus, end->lun, end->lu, needs);
 	return *code == SENSE_NONE ? SAM_GOOD : SAM_CHECK_CONDITION;
 }

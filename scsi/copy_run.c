@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "copy.h"
+#include "limiter.h"
 
 enum {
 	CLONE_CHUNK = 16 << 20, /* bytes of one BS_COPY or BS_ZERO: how long an abort may take */
@@ -240,10 +241,26 @@ static void drop_buffers(struct scsi_task *task)
 	task->buf = task->first_buf = NULL;
 }
 
+/* A copy is no way around the limits of its units and its initiator. False: it waits, without memory. */
+static bool pay(struct scsi_task *task, struct copy *copy)
+{
+	const struct copy_end *end = present(copy)->end;
+
+	if (!task->paid && copy->prepaid >= copy->chunk) {
+		copy->prepaid -= copy->chunk;
+		return true;
+	}
+	if (limits_pass_copy(task, end[COPY_SOURCE].lu, end[COPY_DESTINATION].lu, copy->chunk,
+			     copy_step))
+		return true;
+	drop_buffers(task);
+	return false;
+}
+
 static bool phase_pick(struct scsi_task *task, struct copy *copy)
 {
 	const struct copy_move *move;
-	uint64_t left;
+	uint64_t left, largest;
 
 	if (!copy_record_progress(copy->record, 0)) {
 		copy_fail_segment(task, SENSE_COPY_ABORTED, copy->current, COPY_SOURCE, SAM_GOOD,
@@ -270,7 +287,10 @@ static bool phase_pick(struct scsi_task *task, struct copy *copy)
 		return true;
 	}
 	left = move->len - copy->done;
-	copy->chunk = (uint32_t)(left < CLONE_CHUNK ? left : CLONE_CHUNK);
+	largest = copy->buffered || overlaps(move) ? BUF_MAX : CLONE_CHUNK;
+	copy->chunk = (uint32_t)(left < largest ? left : largest);
+	if (!pay(task, copy))
+		return false;
 	if (!move->end[COPY_SOURCE].lu)
 		return start_zero(task, copy);
 	if (!copy->buffered && !overlaps(move))
@@ -288,6 +308,7 @@ static bool chunk_done(struct scsi_task *task, struct copy *copy)
 	copy_record_progress(copy->record, copy->chunk);
 	copy->done += copy->chunk;
 	copy->since_yield += copy->chunk;
+	task->paid = 0;
 	copy->phase = PHASE_PICK;
 	return true;
 }
@@ -343,6 +364,8 @@ static bool phase_cloned(struct scsi_task *task, struct copy *copy)
 	if (task->req.res >= 0)
 		return chunk_settle(task, copy);
 	copy->buffered = true;
+	copy->prepaid = copy->chunk;
+	task->paid = 0;
 	copy->phase = PHASE_PICK;
 	return true;
 }
@@ -374,15 +397,19 @@ static void note_units(struct scsi_task *task, const struct copy_move *move)
 void copy_run(struct scsi_task *task)
 {
 	struct copy *copy = task->context;
+	uint64_t total = 0;
 
 	drop_buffers(task);
 	memset(task->copy_luns, 0, sizeof(task->copy_luns));
 	task->copies = true;
+	task->paid = 0;
 	for (unsigned int i = 0; i < copy->count; i++) {
 		note_units(task, &copy->moves[i]);
+		total += copy->moves[i].len;
 		if (copy->moves[i].len > copy->largest)
 			copy->largest = copy->moves[i].len;
 	}
+	copy_record_total(copy->record, total);
 	copy->phase = PHASE_PICK;
 	copy_step(task);
 }

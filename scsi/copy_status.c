@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "copy.h"
+#include "operations.h"
 #include "rows.h"
 
 struct copy_record {
@@ -18,6 +19,8 @@ struct copy_record {
 	const struct lu *lu;
 	uint32_t list_id;
 	bool running; /* owned by a task then */
+	struct lu_operation as_operation; /* id, kind, since */
+	_Atomic uint64_t total; /* bytes; 0: not known yet */
 	_Atomic bool abort;
 	_Atomic uint64_t bytes;
 	_Atomic uint32_t segments, operations;
@@ -97,6 +100,7 @@ static int record_add(const struct scsi_task *task, uint32_t list_id, struct cop
 	record->lu = task->lu;
 	record->list_id = list_id;
 	record->running = true;
+	operation_begin(&record->as_operation, LU_OPERATION_COPY);
 	record->result.action = (uint8_t)task->row->service_action;
 	pthread_mutex_lock(&records.lock);
 	old = record_find(task, list_id);
@@ -134,14 +138,75 @@ bool copy_record_progress(struct copy_record *record, uint64_t bytes)
 	return !atomic_load(&record->abort);
 }
 
+void copy_record_total(struct copy_record *record, uint64_t bytes)
+{
+	if (record)
+		atomic_store(&record->total, bytes);
+}
+
 void copy_record_segment(struct copy_record *record)
 {
 	if (record)
 		atomic_fetch_add(&record->segments, 1);
 }
 
+static struct lu_operation operation_of(const struct copy_record *record)
+{
+	struct lu_operation o = record->as_operation;
+
+	o.state = record->abort ? LU_OPERATION_ENDS : LU_OPERATION_RUNS;
+	o.done = record->bytes;
+	o.total = record->total;
+	return o;
+}
+
+unsigned int copy_operations(const struct lu *lu, struct lu_operation *out, unsigned int max)
+{
+	unsigned int n = 0;
+	struct list *node;
+
+	pthread_mutex_lock(&records.lock);
+	list_for_each(node, &records.list) {
+		const struct copy_record *record = list_entry(node, struct copy_record, node);
+
+		if (record->running && record->lu == lu && n < max)
+			out[n++] = operation_of(record);
+	}
+	pthread_mutex_unlock(&records.lock);
+	return n;
+}
+
+bool copy_cancel_operation(const struct lu *lu, uint64_t id)
+{
+	bool found = false;
+	struct list *node;
+
+	pthread_mutex_lock(&records.lock);
+	list_for_each(node, &records.list) {
+		struct copy_record *record = list_entry(node, struct copy_record, node);
+
+		if (!record->running || record->lu != lu || record->as_operation.id != id)
+			continue;
+		atomic_store(&record->abort, true);
+		found = true;
+	}
+	pthread_mutex_unlock(&records.lock);
+	return found;
+}
+
+static void operation_ended(const struct copy_record *record, uint8_t status)
+{
+	struct lu_operation o = operation_of(record);
+
+	o.state = status == COPY_STATUS_GOOD || status == COPY_STATUS_PARTIAL ? LU_OPERATION_DONE
+		  : status == COPY_STATUS_TERMINATED ? LU_OPERATION_CANCELED
+						     : LU_OPERATION_FAILED;
+	operation_end(&o);
+}
+
 static void record_ended(struct copy_record *record, uint8_t status)
 {
+	operation_ended(record, status);
 	pthread_mutex_lock(&records.lock);
 	record->result.status = status;
 	record->running = false;

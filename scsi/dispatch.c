@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "limiter.h"
 #include "task_set.h"
 
 static void task_reset(struct scsi_task *task)
@@ -25,7 +26,9 @@ static void task_reset(struct scsi_task *task)
 	task->lent = false;
 	task->set_state = SET_NONE;
 	task->waits = WAITS_NOTHING;
+	task->kind = LATENCY_OTHER;
 	task->work.queued = false;
+	task->io_ns = 0;
 }
 
 static void fail_reserved_bit(struct scsi_task *task)
@@ -112,6 +115,21 @@ static __attribute__((noinline)) bool report_attention(struct scsi_task *task)
 	return true;
 }
 
+static void report_conflict(struct scsi_task *task)
+{
+	stat_add(&task_stats(task)->conflicts, 1);
+	task->status = SAM_RESERVATION_CONFLICT;
+	task_end(task);
+}
+
+void task_paid(struct scsi_task *task)
+{
+	if (reservation_conflict(task->nexus, task->lun[1], task->row->rule))
+		report_conflict(task);
+	else if (unit_still_ready(task))
+		task->row->start(task);
+}
+
 void task_enabled(struct scsi_task *task)
 {
 	struct nexus *nexus = task->nexus;
@@ -130,9 +148,7 @@ void task_enabled(struct scsi_task *task)
 	if (!reserved_bits_clear(task))
 		return;
 	if (__builtin_expect(reservation_conflict(nexus, number, row->rule), 0)) {
-		stat_add(&task_stats(task)->conflicts, 1);
-		task->status = SAM_RESERVATION_CONFLICT;
-		task_end(task);
+		report_conflict(task);
 		return;
 	}
 	if (unit_ready(task))
@@ -142,7 +158,8 @@ void task_enabled(struct scsi_task *task)
 void scsi_submit(struct scsi_task *task)
 {
 	int number = lun_number(task->lun);
-	struct lu *lu = number < 0 ? NULL : target_found(task->nexus->target, number);
+	struct lu *lu = number < 0 ? NULL : nexus_found(task->nexus, number);
+	struct lu_reactor *own;
 
 	task_reset(task);
 	task->lu = lu;
@@ -151,7 +168,11 @@ void scsi_submit(struct scsi_task *task)
 		submit_without_lu(task);
 		return;
 	}
-	stat_add(&task_stats(task)->commands, 1);
+	own = &lu->per_reactor[task->reactor->index];
+	stat_add(&own->stats.commands, 1);
+	task->latency = atomic_load_explicit(&own->latency, memory_order_relaxed);
+	if (__builtin_expect(!task->latency, 0))
+		task->latency = lu_latency_create(own);
 	if (__builtin_expect(task_set_enter(task), 1))
 		task_enabled(task);
 }
@@ -165,7 +186,7 @@ void scsi_refuse(struct scsi_task *task)
 	task->status = status;
 	task->sense_len = sense_len;
 	task->transfer_len = transfer_len;
-	task->lu = target_lu(task->nexus->target, task->lun);
+	task->lu = nexus_lu(task->nexus, task->lun);
 	if (task->lu)
 		task_set_pass(task);
 	task_end(task);

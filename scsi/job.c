@@ -12,6 +12,7 @@
 
 #include "core/log.h"
 #include "core/slab.h"
+#include "operations.h"
 
 enum {
 	ALIGN = 4096, /* O_DIRECT takes the data as it is */
@@ -52,6 +53,7 @@ struct lu_job *job_create(struct lu *lu, size_t size, const uint8_t *pattern, ui
 	job->lu = lu;
 	job->opcode = BS_WRITE;
 	job->passes = 1;
+	operation_begin(&job->as_operation, LU_OPERATION_SANITIZE);
 	if (!pattern)
 		return job;
 	job->data = memory + head;
@@ -104,6 +106,8 @@ static void show_progress(struct lu_job *job)
 	uint64_t all = (job->end >> 16) + 1, done = (job->pos >> 16) + job->pass * all;
 	uint64_t progress = done * 65536 / (all * passes);
 
+	atomic_store_explicit(&job->total, job->end * passes, memory_order_relaxed);
+	atomic_store_explicit(&job->done, job->end * job->pass + job->pos, memory_order_relaxed);
 	atomic_store_explicit(&job->lu->job_progress,
 			      (uint16_t)(progress > 65535 ? 65535 : progress),
 			      memory_order_relaxed);
@@ -159,7 +163,7 @@ static void job_step(struct work *work)
 		 most = opcode == BS_WRITE ? job->data_len : OTHER_CHUNK;
 
 	if (atomic_load(&job->stop))
-		job->next(job, -ECANCELED);
+		job->next(job, atomic_load(&job->canceled) ? -EINTR : -ECANCELED);
 	else if (left)
 		submit(job, opcode, left < most ? left : most);
 	else
@@ -227,7 +231,7 @@ bool job_may_begin(struct scsi_task *task)
 	pthread_mutex_lock(&lu->lock);
 	busy = lu->job != NULL;
 	pthread_mutex_unlock(&lu->lock);
-	code = unit_refusal(task->nexus, lu, task->row->flags);
+	code = unit_refusal(task->nexus, task->lun[1], lu, task->row->flags);
 	if (busy || code == SENSE_SANITIZING || code == SENSE_FORMATTING)
 		task_fail_job(task);
 	else if (code != SENSE_NONE)
@@ -301,6 +305,17 @@ void job_answer(struct lu_job *job, enum sense_code code)
 		task_fail(task, code);
 }
 
+static void job_ended(struct lu_job *job, enum sense_code code, bool keep)
+{
+	struct lu_operation o = job_operation(job);
+
+	o.state = keep		       ? LU_OPERATION_STOPPED
+		  : code == SENSE_NONE ? LU_OPERATION_DONE
+		  : job->canceled      ? LU_OPERATION_CANCELED
+				       : LU_OPERATION_FAILED;
+	operation_end(&o);
+}
+
 void job_finish(struct lu_job *job, enum sense_code code, bool keep)
 {
 	const struct nexus *asked = job->waiter ? job->waiter->nexus : NULL;
@@ -308,6 +323,7 @@ void job_finish(struct lu_job *job, enum sense_code code, bool keep)
 	void (*stopped)(void *arg);
 	void *arg;
 
+	job_ended(job, code, keep); /* while it is still to be seen */
 	pthread_mutex_lock(&lu->lock);
 	lu->job = NULL;
 	stopped = job->stopped;
@@ -360,7 +376,18 @@ void lu_resume(struct lu *lu, struct reactor *reactor)
 	reactor_post(reactor, &job->work);
 }
 
-/* --- What commands see of it */
+/* --- What commands and operators see of it */
+
+struct lu_operation job_operation(const struct lu_job *job)
+{
+	struct lu_operation o = job->as_operation;
+
+	o.kind = job->condition == LU_FORMATTING ? LU_OPERATION_FORMAT : LU_OPERATION_SANITIZE;
+	o.state = job->canceled ? LU_OPERATION_ENDS : LU_OPERATION_RUNS;
+	o.done = atomic_load_explicit(&job->done, memory_order_relaxed);
+	o.total = atomic_load_explicit(&job->total, memory_order_relaxed);
+	return o;
+}
 
 bool job_sense(const struct lu *lu, enum sense_code *code, uint16_t *progress)
 {

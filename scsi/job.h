@@ -26,7 +26,8 @@ struct lu_job {
 	/* Every other pass writes the complement, so that the last one does not. */
 	bool invert, inverted; /* inverted: data is, at present */
 	uint8_t passes, pass; /* in all, done */
-	/* A pass has reached stable media (res 0), failed (-errno) or was stopped (-ECANCELED). Calls
+	/* A pass has reached stable media (res 0), failed (-errno, canceled: -EINTR) or was stopped
+	 * (-ECANCELED). Calls
 	 * job_run() or job_finish(), perhaps later. */
 	void (*next)(struct lu_job *job, int res);
 	/* The record of job_record() is stored or removed (res 0), or is not (-errno). */
@@ -40,7 +41,10 @@ struct lu_job {
 	struct work work;
 	struct scsi_task *waiter; /* the task that asked, while it waits */
 	bool waits_for_end; /* not just for the beginning: IMMED 0 */
+	struct lu_operation as_operation; /* id, kind, since */
+	_Atomic uint64_t done, total; /* bytes of all passes */
 	_Atomic bool stop;
+	_Atomic bool canceled; /* stop, and what becomes of it is a failure */
 	void (*stopped)(void *arg); /* lu->lock */
 	void *stopped_arg;
 };

@@ -10,6 +10,7 @@
 #include <assert.h>
 
 #include "job.h"
+#include "limiter.h"
 #include "pr.h"
 #include "task_set.h"
 
@@ -27,6 +28,7 @@ static void prepare(struct nexus *nexus, void *arg)
 	atomic_store(&nexus->unit_attentions[a->lun], a->attentions);
 	atomic_store(&nexus->prevents_removal[a->lun], false);
 	reservation_deny(a->lu, a->lu->reservations->state, nexus, (int)a->lun);
+	nexus_show(nexus, a->lun, a->lu);
 }
 
 void target_add_lun(struct scsi_target *target, unsigned int lun, struct lu *lu, bool another)
@@ -41,6 +43,19 @@ void target_add_lun(struct scsi_target *target, unsigned int lun, struct lu *lu,
 	pthread_mutex_unlock(&lu->reservations->lock);
 }
 
+static void show(struct nexus *nexus, void *arg)
+{
+	const struct arrival *a = arg;
+
+	nexus_show(nexus, a->lun, a->lu);
+}
+
+static void let_pass(struct nexus *nexus, void *arg)
+{
+	if (nexus->limiter)
+		limiter_let_pass(nexus->limiter, arg, NULL);
+}
+
 void target_remove_lun(struct scsi_target *target, unsigned int lun)
 {
 	struct lu *lu = target->lun[lun];
@@ -49,6 +64,10 @@ void target_remove_lun(struct scsi_target *target, unsigned int lun)
 	atomic_store(&lu->leaving, true);
 	target->leaving[lun] = lu;
 	target->lun[lun] = NULL;
+	target_each_nexus(target, show, &(struct arrival){ NULL, lun, 0 });
+	/* Nobody waits for a limit in front of the door. */
+	limiter_let_pass(lu->limiter, NULL, NULL);
+	target_each_nexus(target, let_pass, lu);
 }
 
 void target_return_lun(struct scsi_target *target, unsigned int lun)
@@ -58,6 +77,7 @@ void target_return_lun(struct scsi_target *target, unsigned int lun)
 	assert(lu && !target->lun[lun]);
 	target->lun[lun] = lu;
 	target->leaving[lun] = NULL;
+	target_each_nexus(target, show, &(struct arrival){ lu, lun, 0 });
 	atomic_store(&lu->leaving, false);
 }
 
@@ -104,7 +124,7 @@ bool lu_busy(const struct lu *lu, const struct reactor *reactor)
 	const struct gate_slot *gate = &mine->gate;
 
 	return mine->flush.busy || gate->writing || gate->posted || gate->active || gate->lent ||
-	       !list_empty(&gate->waiting) || job_runs(lu);
+	       !list_empty(&gate->waiting) || job_runs(lu) || atomic_load(&lu->operators);
 }
 
 bool lu_is_leaving(const struct lu *lu)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "limiter.h"
 #include "task_set.h"
 
 /* Every nexus of the daemon. The lock is taken last and guards only the list. */
@@ -53,13 +54,14 @@ int lu_create(const struct lu_config *cfg, struct lu **out, char *why, size_t wh
 	/* With protection information compare data, write data and the medium's share one buffer. */
 	fit = BUF_MAX / (lu->protection ? 3 : 1) / lu->block_size;
 	lu->max_compare_blocks = (uint8_t)(fit < MAX_COMPARE_BLOCKS ? fit : MAX_COMPARE_BLOCKS);
+	lu->limiter = limiter_new(&(struct io_limits){ 0 });
 	snprintf(lu->serial, sizeof(lu->serial), "%s", cfg->serial);
 	snprintf(lu->product, sizeof(lu->product), "%s", cfg->product);
 	pthread_mutex_init(&lu->lock, NULL);
 	list_init(&lu->queue);
 	for (unsigned int i = 0; i < lu->reactors; i++)
 		gate_slot_init(&lu->per_reactor[i].gate, lu);
-	err = reservations_create(lu, why, why_size);
+	err = lu->limiter ? reservations_create(lu, why, why_size) : -ENOMEM;
 	if (!err)
 		err = lu_pages_create(lu, why, why_size);
 	if (!err)
@@ -87,7 +89,9 @@ void lu_destroy(struct lu *lu)
 	reservations_destroy(lu);
 	lu_pages_destroy(lu);
 	copy_forget_unit(lu);
+	limiter_put(lu->limiter);
 	pthread_mutex_destroy(&lu->lock);
+	lu_latency_destroy(lu);
 	free(lu->per_reactor);
 	free(lu);
 }
@@ -124,6 +128,8 @@ void nexus_attach(struct nexus *nexus)
 		atomic_store(&nexus->prevents_removal[i], false);
 	}
 	task_set_attach(nexus);
+	nexus->lun = nexus->target->lun;
+	nexus->rights = nexus_rights_all();
 	pthread_mutex_lock(&nexuses.lock);
 	list_add_tail(&nexuses.list, &nexus->node);
 	pthread_mutex_unlock(&nexuses.lock);
@@ -149,6 +155,7 @@ void nexus_detach(struct nexus *nexus)
 	list_del(&nexus->node);
 	pthread_mutex_unlock(&nexuses.lock);
 	release_all(nexus);
+	nexus_forget_limits(nexus);
 }
 
 void nexus_loss(struct nexus *nexus)

@@ -78,10 +78,12 @@ static int mode_fill(struct scsi_task *task, uint8_t *out, size_t header, bool l
 	return (int)(end - out);
 }
 
-static uint8_t device_specific(const struct lu *lu)
+static uint8_t device_specific(const struct scsi_task *task)
 {
-	return (uint8_t)(MODE_DPOFUA |
-			 (lu_is(lu, LU_READ_ONLY | LU_SOFT_PROTECTED) ? MODE_WRITE_PROTECT : 0));
+	bool protects = lu_is(task->lu, LU_READ_ONLY | LU_SOFT_PROTECTED) ||
+			nexus_only_reads(task->nexus, task->lun[1]);
+
+	return (uint8_t)(MODE_DPOFUA | (protects ? MODE_WRITE_PROTECT : 0));
 }
 
 static int mode_sense6_fill(struct scsi_task *task, uint8_t *out)
@@ -92,7 +94,7 @@ static int mode_sense6_fill(struct scsi_task *task, uint8_t *out)
 	if (len < 0)
 		return len;
 	header->data_len = (uint8_t)(len - 1);
-	header->device_specific = device_specific(task->lu);
+	header->device_specific = device_specific(task);
 	header->descriptors_len = (uint8_t)task->scratch[0];
 	return len;
 }
@@ -106,7 +108,7 @@ static int mode_sense10_fill(struct scsi_task *task, uint8_t *out)
 	if (len < 0)
 		return len;
 	header->data_len = be16_of((uint16_t)(len - 2));
-	header->device_specific = device_specific(task->lu);
+	header->device_specific = device_specific(task);
 	header->flags = longlba && task->scratch[0] ? MODE_LONGLBA : 0;
 	header->descriptors_len = be16_of((uint16_t)task->scratch[0]);
 	return len;

@@ -127,6 +127,10 @@ uint64_t pr_room(const struct pr_request *request);
 enum pr_result pr_apply(const struct pr_request *request, struct pr_state *state,
 			struct pr_notice *notice);
 
+/* pr_out.c [has the turn] Takes state; gives the old one back. by: is not told; NULL: everybody is. */
+struct pr_state *pr_install(struct lu *lu, struct pr_state *state, const struct pr_notice *notice,
+			    const struct nexus *by);
+
 /* --- pr_transport_id.c [any thread] */
 /* Bytes of the TransportID at the beginning of [at, at + len), or 0: it is not one of ours. */
 uint32_t transport_id_parse(const uint8_t *at, uint32_t len, struct pr_initiator *id);

@@ -139,9 +139,8 @@ static void install_nexus(struct nexus *nexus, int lun, void *arg)
 		atomic_fetch_or(&nexus->unit_attentions[lun], 1u << ua);
 }
 
-/* Takes state; gives the old one back. */
-static struct pr_state *install(struct lu *lu, struct pr_state *state,
-				const struct pr_notice *notice, const struct nexus *by)
+struct pr_state *pr_install(struct lu *lu, struct pr_state *state, const struct pr_notice *notice,
+			    const struct nexus *by)
 {
 	struct reservations *pr = lu->reservations;
 	struct installation in = { lu, pr->state, state, notice, by };
@@ -159,7 +158,7 @@ static void install_next(struct scsi_task *task)
 	struct pr_state *next = out->next;
 
 	out->next = NULL;
-	free(install(task->lu, next, &out->notice, out->request.nexus));
+	free(pr_install(task->lu, next, &out->notice, out->request.nexus));
 	finish(task);
 }
 
@@ -214,7 +213,7 @@ static void reloaded(struct job *job)
 	}
 	out->loaded->generation = pr->state->generation + 1;
 	pr->version = out->loaded_version;
-	free(install(task->lu, out->loaded, &silence, NULL));
+	free(pr_install(task->lu, out->loaded, &silence, NULL));
 	out->loaded = NULL;
 	pr_out_run(task);
 }

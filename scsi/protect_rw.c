@@ -72,6 +72,7 @@ void protect_read_start(struct scsi_task *task)
 	bytes = task->blocks * p->unit;
 	task_want_in(task, bytes);
 	task->end = bytes < room ? bytes : room;
+	task->kind = LATENCY_READ;
 	stat_add(&task_stats(task)->reads, 1);
 	stat_add(&task_stats(task)->read_bytes, task->end);
 	if (!task->end)
@@ -199,6 +200,7 @@ static void write_begin(struct scsi_task *task, const struct protect_shape *shap
 		task_fail(task, SENSE_INVALID_IU_FIELD);
 		return;
 	}
+	task->kind = LATENCY_WRITE;
 	stat_add(&task_stats(task)->writes, 1);
 	stat_add(&task_stats(task)->write_bytes, task->end);
 	if (!task->end)

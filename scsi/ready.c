@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Whether the unit, and the path to it, are in a state for a command. */
-#include "scsi.h"
+#include "limiter.h"
 
 /* One row per condition: which commands it refuses, and with what. The first that fits answers. */
 static const struct {
@@ -31,13 +31,15 @@ static const struct {
 	{ ACCESS_TRANSITIONING, ROW_UNAVAILABLE, SENSE_TRANSITION },
 };
 
-enum sense_code unit_refusal(const struct nexus *nexus, const struct lu *lu, uint8_t flags)
+enum sense_code unit_refusal(const struct nexus *nexus, int lun, const struct lu *lu, uint8_t flags)
 {
 	uint32_t set = atomic_load_explicit(&lu->condition, memory_order_relaxed);
 	uint8_t access = atomic_load_explicit(&nexus->port->access, memory_order_relaxed);
 
 	if (__builtin_expect(!(set | access), 1))
 		return SENSE_NONE;
+	if (set & LU_GUARDED && nexus_only_reads(nexus, (unsigned int)lun))
+		set |= LU_READ_ONLY;
 	for (size_t i = 0; i < array_size(paths); i++) {
 		if (access == paths[i].state && !(flags & paths[i].but))
 			return paths[i].sense;
@@ -51,21 +53,44 @@ enum sense_code unit_refusal(const struct nexus *nexus, const struct lu *lu, uin
 	return SENSE_NONE;
 }
 
+static bool refused(struct scsi_task *task)
+{
+	enum sense_code code = unit_refusal(task->nexus, task->lun[1], task->lu, task->row->flags);
+
+	if (code == SENSE_NONE)
+		return false;
+	if (code == SENSE_SANITIZING || code == SENSE_FORMATTING)
+		task_fail_job(task);
+	else
+		task_fail(task, code);
+	return true;
+}
+
+bool unit_still_ready(struct scsi_task *task)
+{
+	if (refused(task))
+		return false;
+	return !lu_is(task->lu, LU_WATCHES_SPACE) || !(task->row->flags & ROW_MEDIUM) ||
+	       task->lent_data || !thresholds_due(task);
+}
+
+static __attribute__((noinline)) bool unit_ready_slowly(struct scsi_task *task)
+{
+	if (refused(task))
+		return false;
+	if (lu_is(task->lu, LU_LIMITED | LU_GUARDED) && !limits_pass(task))
+		return false;
+	return unit_still_ready(task);
+}
+
 bool unit_ready(struct scsi_task *task)
 {
-	enum sense_code code = unit_refusal(task->nexus, task->lu, task->row->flags);
+	const struct target_port *port = task->nexus->port;
+	uint32_t set = atomic_load_explicit(&task->lu->condition, memory_order_relaxed);
 
-	if (__builtin_expect(code != SENSE_NONE, 0)) {
-		if (code == SENSE_SANITIZING || code == SENSE_FORMATTING)
-			task_fail_job(task);
-		else
-			task_fail(task, code);
-		return false;
-	}
-	if (__builtin_expect(lu_is(task->lu, LU_WATCHES_SPACE), 0) &&
-	    task->row->flags & ROW_MEDIUM && !task->lent_data && thresholds_due(task))
-		return false;
-	return true;
+	if (__builtin_expect(!(set | atomic_load_explicit(&port->access, memory_order_relaxed)), 1))
+		return true;
+	return unit_ready_slowly(task);
 }
 
 void lu_set(struct lu *lu, enum lu_condition condition)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* REPORT LUNS, SPC 6.35: the target's inventory, whatever LUN was asked. */
+/* REPORT LUNS, SPC 6.35: the target's inventory as the nexus sees it, whatever LUN was asked. */
 #include "rows.h"
 
 /* SELECT REPORT, and whether it asks for units like ours: neither well known nor part of a
@@ -27,7 +27,6 @@ static void forget_luns_changed(struct nexus *nexus)
 static int report_luns_fill(struct scsi_task *task, uint8_t *out)
 {
 	struct report_luns_header *header = (struct report_luns_header *)out;
-	const struct scsi_target *target = task->nexus->target;
 	const struct cdb12 *cdb = (const void *)task->cdb;
 	uint8_t *lun = out + sizeof(*header);
 	bool ours;
@@ -42,7 +41,7 @@ static int report_luns_fill(struct scsi_task *task, uint8_t *out)
 		return -1;
 	}
 	for (int i = 0; i < TARGET_LUNS && ours; i++) {
-		if (target->lun[i]) {
+		if (nexus_found(task->nexus, i)) {
 			lun[1] = (uint8_t)i;
 			lun += 8;
 		}

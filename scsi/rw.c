@@ -87,6 +87,7 @@ static void read_start(struct scsi_task *task)
 	bytes = task->blocks << task->lu->block_shift;
 	task_want_in(task, bytes);
 	task->end = bytes < room ? bytes : room;
+	task->kind = LATENCY_READ;
 	stat_add(&task_stats(task)->reads, 1);
 	stat_add(&task_stats(task)->read_bytes, task->end);
 	if (!task->end) {
@@ -185,6 +186,7 @@ static void write_lent(struct scsi_task *task)
 	}
 	if (!block_begin_out(task))
 		return;
+	task->kind = LATENCY_WRITE;
 	stat_add(&task_stats(task)->writes, 1);
 	stat_add(&task_stats(task)->write_bytes, task->end);
 	done = task_io(task, BS_WRITE, task->lba << task->lu->block_shift, task->end,
@@ -211,6 +213,7 @@ static void write_start(struct scsi_task *task)
 	}
 	if (!block_begin_out(task))
 		return;
+	task->kind = LATENCY_WRITE;
 	stat_add(&task_stats(task)->writes, 1);
 	stat_add(&task_stats(task)->write_bytes, task->end);
 	first = task->end < BUF_MAX ? (uint32_t)task->end : BUF_MAX;
@@ -301,10 +304,10 @@ const struct cdb_row write32_row = { .name = "WRITE (32)",
 
 bool scsi_takes_lent(const struct scsi_task *task)
 {
-	struct lu *lu = target_lu(task->nexus->target, task->lun);
+	struct lu *lu = nexus_lu(task->nexus, task->lun);
 	const struct cdb_row *row = cdb_find(task->cdb);
 
 	return lu && row && row->start == write_start && task->first_len == task->edtl &&
-	       !lu_is(lu, LU_WATCHES_SPACE) && task_set_lets_in(task) &&
+	       !lu_is(lu, LU_WATCHES_SPACE | LU_LIMITED | LU_GUARDED) && task_set_lets_in(task) &&
 	       writes_at_once(lu, task->reactor);
 }

@@ -37,6 +37,7 @@ enum task_waits {
 	WAITS_DEFERRED, /* task->work */
 	WAITS_TURN, /* for task->turn */
 	WAITS_JOB, /* for the end of SANITIZE, FORMAT UNIT */
+	WAITS_TOKENS, /* for its share of what a limit allows: task->limiter */
 	WAITS_ENDED, /* the task is the port's again, or will be when io_done() frees the buffer */
 };
 
@@ -63,7 +64,10 @@ enum lu_condition {
 	LU_SANITIZE_FAILED = 0x20,
 	LU_FORMATTING = 0x40,
 	LU_FORMAT_FAILED = 0x100,
-	LU_WATCHES_SPACE = 0x80, /* refuses nothing: a threshold is to be looked at now and then */
+	/* These refuse nothing, but there is something to look at: */
+	LU_WATCHES_SPACE = 0x80, /* a threshold, now and then */
+	LU_LIMITED = 0x200, /* how much may be done in a second */
+	LU_GUARDED = 0x400, /* some nexus is limited, or only reads; perhaps not any more */
 };
 
 enum row_flags {
@@ -177,6 +181,7 @@ struct lu_flush {
 
 struct lu_reactor {
 	struct lu_stats stats;
+	struct latency_set *_Atomic latency; /* latency.c; NULL: there was no command yet */
 	struct lu_flush flush;
 	struct gate_slot gate;
 };
@@ -191,10 +196,13 @@ struct lu {
 	struct store *store; /* NULL: nothing survives restart */
 	struct reservations *reservations; /* persistent ones: pr.h */
 	struct lu_pages *pages; /* mode and log pages: pages.h */
+	struct latency_past *past; /* lu_reset_latency(); NULL: it was not called */
+	struct limiter *limiter; /* limiter.h; counts with LU_LIMITED */
 	uint8_t protection; /* 0: blocks have none; else the protection type 1, 2, 3 */
 	bool lends, volatile_cache, can_unmap, can_anchor, removable;
 	_Atomic uint32_t condition; /* enum lu_condition */
 	_Atomic bool leaving, used; /* target_remove_lun(), lu_set_used() */
+	_Atomic uint32_t operators; /* lu_clear_reservations() under way */
 	struct lu_mode mode;
 	_Atomic uint32_t exclusive; /* an exclusive command drains or runs */
 	/* 0: there was no exclusive command yet; odd: one is changing the medium; else it has changed
@@ -258,6 +266,14 @@ static inline int lun_number(const uint8_t lun[8])
 static inline struct lu *target_found(const struct scsi_target *target, int lun)
 {
 	return atomic_load_explicit(&target->lun[lun], memory_order_acquire);
+}
+
+/* The same among those that the nexus sees. */
+static inline struct lu *nexus_found(const struct nexus *nexus, int lun)
+{
+	struct lu *_Atomic *luns = atomic_load_explicit(&nexus->lun, memory_order_relaxed);
+
+	return atomic_load_explicit(&luns[lun], memory_order_acquire);
 }
 
 /* The unit of this number, also one that is leaving: it comes into the one place before it goes from
@@ -422,6 +438,10 @@ void target_each_nexus(const struct scsi_target *target,
 void target_publish_lun(struct scsi_target *target, unsigned int lun, struct lu *lu,
 			void (*prepare)(struct nexus *nexus, void *arg), void *arg);
 
+/* --- latency.c */
+struct latency_set *lu_latency_create(struct lu_reactor *own); /* NULL: no memory */
+void lu_latency_destroy(struct lu *lu);
+
 /* --- mode.c */
 /* [main thread] The unit's pages, with what the store has of them. -errno with why. */
 int lu_pages_create(struct lu *lu, char *why, size_t why_size);
@@ -450,10 +470,14 @@ void task_fail_job(struct scsi_task *task);
 bool job_abandon(struct scsi_task *task);
 
 /* --- ready.c */
-/* Why a command of the nexus with these enum row_flags is refused by the unit now, or SENSE_NONE. */
-enum sense_code unit_refusal(const struct nexus *nexus, const struct lu *lu, uint8_t flags);
-/* False: the unit is not in a state for this command; ended. */
+/* Why a command of the nexus with these enum row_flags is refused now by the unit, which is its LUN `lun`,
+ * or SENSE_NONE. */
+enum sense_code unit_refusal(const struct nexus *nexus, int lun, const struct lu *lu,
+			     uint8_t flags);
+/* False: the unit is not in a state for this command, ended; or the command goes on at row->start later. */
 bool unit_ready(struct scsi_task *task);
+/* The same when the command has waited for its share of a limit. */
+bool unit_still_ready(struct scsi_task *task);
 static inline bool lu_is(const struct lu *lu, enum lu_condition condition)
 {
 	return atomic_load_explicit(&lu->condition, memory_order_relaxed) & condition;

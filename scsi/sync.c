@@ -63,6 +63,7 @@ static void synchronize_later(struct scsi_task *task)
 
 static void synchronize_cache_start(struct scsi_task *task)
 {
+	task->kind = LATENCY_FLUSH;
 	block_decode(task);
 	if (!block_check_range(task))
 		return;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limiter.h"
 #include "task_set.h"
 #include "turn.h"
 
@@ -238,6 +239,7 @@ static void io_done(struct bs_req *req, int res)
 	struct scsi_task *task = container_of(req, struct scsi_task, req);
 
 	req->res = res;
+	task->io_ns += reactor_now(task->reactor) - task->io_since;
 	if (task->counted_write)
 		gate_leave(task);
 	task_go_on(task);
@@ -265,8 +267,10 @@ bool task_io_start(struct scsi_task *task)
 	task->waits = WAITS_BACKSTORE;
 	if (__builtin_expect(err, 0))
 		task->req.res = err;
-	else if (!bs_submit(task->io_lu->bs, &task->req))
+	else if (!bs_submit(task->io_lu->bs, &task->req)) {
+		task->io_since = reactor_now(task->reactor);
 		return false;
+	}
 	task->waits = WAITS_NOTHING;
 	if (task->counted_write)
 		gate_leave(task);
@@ -336,6 +340,10 @@ void scsi_abort(struct scsi_task *task)
 		break;
 	case WAITS_JOB:
 		if (!job_abandon(task))
+			return;
+		break;
+	case WAITS_TOKENS:
+		if (!limiter_abandon(task))
 			return;
 		break;
 	case WAITS_NOTHING:

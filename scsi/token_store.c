@@ -152,7 +152,7 @@ static struct rod_token *token_find(const struct scsi_task *task, const uint8_t 
 static bool find_end(const struct scsi_task *task, struct lu *lu, struct copy_end *end)
 {
 	for (int lun = 0; lun < TARGET_LUNS; lun++) {
-		if (task->nexus->target->lun[lun] == lu) {
+		if (nexus_found(task->nexus, lun) == lu) {
 			*end = (struct copy_end){ lu, lun };
 			return true;
 		}

@@ -85,14 +85,24 @@ static uint8_t *bytes_designator(uint8_t *at, uint8_t type, const uint8_t *bytes
 	return designator_end(at, CODE_SET_BINARY, type, len);
 }
 
-static uint8_t *naa_designator(uint8_t *at, const struct lu *lu)
+uint8_t lu_naa(const struct lu *lu, uint8_t naa[16])
 {
 	const struct bs_designators *given = &lu->bs->designators;
 	struct be64 local = be64_of(0x3ull << 60 | serial_hash(lu->serial) >> 4);
 
-	if (given->naa_len)
-		return bytes_designator(at, DESIGNATOR_NAA, given->naa, given->naa_len);
-	return bytes_designator(at, DESIGNATOR_NAA, local.b, sizeof(local));
+	if (given->naa_len) {
+		memcpy(naa, given->naa, given->naa_len);
+		return given->naa_len;
+	}
+	memcpy(naa, local.b, sizeof(local));
+	return sizeof(local);
+}
+
+static uint8_t *naa_designator(uint8_t *at, const struct lu *lu)
+{
+	uint8_t naa[16], len = lu_naa(lu, naa);
+
+	return bytes_designator(at, DESIGNATOR_NAA, naa, len);
 }
 
 int vpd_identification(struct scsi_task *task, uint8_t *out)

@@ -18,6 +18,7 @@ static void atomic_written(struct scsi_task *task)
 
 static void atomic_alone(struct scsi_task *task)
 {
+	task->kind = LATENCY_WRITE;
 	stat_add(&task_stats(task)->writes, 1);
 	stat_add(&task_stats(task)->write_bytes, task->end);
 	gate_change(task);

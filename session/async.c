@@ -147,6 +147,17 @@ static void raise_luns_changed(struct session *s)
 	}
 }
 
+void async_luns_changed(struct session *s, unsigned int lun)
+{
+	struct bhs_async what = { .event = ASYNC_SCSI, .lun = { 0, (uint8_t)lun } };
+	const struct lu *lu = s->nexus.target->lun[lun];
+	struct iconn *ic = session_any_connection(s);
+	uint8_t sense[SENSE_MAX];
+
+	if (ic)
+		send_async(ic, &what, sense, unit_attention_sense(lu, UA_LUNS_CHANGED, sense));
+}
+
 /* [each reactor] */
 static void visit(struct work *work)
 {
@@ -158,7 +169,8 @@ static void visit(struct work *work)
 		struct session *s = list_entry(pos, struct session, reactor_node);
 		struct iconn *ic = session_any_connection(s);
 
-		if (s->who.type != SESSION_NORMAL || s->nexus.target != e->target)
+		if (s->who.type != SESSION_NORMAL || s->nexus.target != e->target ||
+		    !nexus_sees(&s->nexus, e->what.lun[1]))
 			continue;
 		if (e->ua == UA_LUNS_CHANGED)
 			raise_luns_changed(s);
@@ -179,6 +191,7 @@ void server_lun_event(struct server *server, struct scsi_target *target, unsigne
 		free(e);
 		return;
 	}
+	event_lun(server, target, lun, ua);
 	e->target = target;
 	e->ua = ua;
 	e->what.event = ASYNC_SCSI;

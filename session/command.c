@@ -52,6 +52,8 @@ void command_free(struct command *c)
 {
 	struct session *s = c->session;
 
+	command_count(c);
+	stat_add(&s->stats.ended, 1);
 	command_free_tag(c);
 	session_forget_slot(c);
 	list_del(&c->node);
@@ -129,7 +131,8 @@ void command_send_response(struct command *c, uint32_t statsn, uint32_t snack_ta
 	fill_window(c->session, &h->expcmdsn, &h->maxcmdsn);
 	h->expdatasn = be32_of(c->xfer.sn);
 	h->residual = be32_of(count);
-	if (task->sense_len) {
+	if (__builtin_expect(task->sense_len, 0)) {
+		count_sense(c->session->rs, task);
 		c->response_data[0] = 0;
 		c->response_data[1] = task->sense_len;
 		memcpy(c->response_data + 2, task->sense, task->sense_len);
@@ -137,6 +140,7 @@ void command_send_response(struct command *c, uint32_t statsn, uint32_t snack_ta
 		c->response.data_len = 2u + task->sense_len;
 	}
 	c->response.sent = response_sent;
+	c->moves_since = reactor_now(task->reactor);
 	conn_send_pdu(c->ic->conn, &c->response);
 }
 
@@ -215,7 +219,7 @@ void command_get(struct command *c, void *data, uint32_t offset, uint32_t len)
 	t->len = len;
 	t->unsolicited = t->with_status = t->final = false;
 	c->moving = true;
-	c->data_since = reactor_now(c->task.reactor);
+	c->data_since = c->moves_since = reactor_now(c->task.reactor);
 	conn_get_data(c->ic->conn, t);
 }
 
@@ -279,6 +283,7 @@ void command_put_start(struct command *c)
 
 	fill_window(c->session, &h->expcmdsn, &h->maxcmdsn);
 	c->moving = true;
+	c->moves_since = reactor_now(c->task.reactor);
 	conn_put_data(c->ic->conn, &c->xfer);
 }
 
@@ -317,6 +322,7 @@ void command_transfer_sense(struct command *c, enum transfer_result result)
 {
 	switch (result) {
 	case TRANSFER_DIGEST: /* PROTOCOL SERVICE CRC ERROR */
+		stat_add(&c->session->rs->counters.digest_errors, 1);
 		task_sense(&c->task, KEY_ABORTED_COMMAND, 0x47, 0x05);
 		break;
 	case TRANSFER_UNEXPECTED: /* UNEXPECTED UNSOLICITED DATA */
@@ -363,6 +369,8 @@ void command_transfer_done(struct transfer *t)
 	bool ok = t->result == TRANSFER_OK;
 
 	c->moving = false;
+	if (!last)
+		c->moved_ns += reactor_now(c->task.reactor) - c->moves_since;
 	if (c->data_since)
 		c->ic->last_data = reactor_now(c->task.reactor);
 	c->data_since = 0;

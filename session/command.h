@@ -14,6 +14,32 @@ void command_link(struct command *c);
 /* The tag is the initiator's again as soon as it can have our answer, which is before we learn that
  * the answer was sent. Safe on a command whose tag is free already. */
 void command_free_tag(struct command *c);
+void command_count_stages(struct latency_set *set, const struct scsi_task *task, uint64_t total,
+			  uint64_t transport);
+
+/* Nobody waits for anything of it any more: its latency counts, once. What the transport has been given
+ * last has just come back. */
+static inline void command_count(struct command *c)
+{
+	struct scsi_task *task = &c->task;
+	struct latency_set *set = task->latency;
+	struct latency_histograms *own = &c->session->stats.latency;
+	uint64_t now = reactor_now(task->reactor), total = now - c->arrived;
+	uint64_t transport = c->moved_ns + (c->answered ? now - c->moves_since : 0);
+	unsigned int bucket = latency_bucket(total), kind = task->kind;
+
+	if (__builtin_expect(!set, 0))
+		return;
+	task->latency = NULL;
+	latency_count(&set->of[LATENCY_TOTAL], bucket, kind);
+	stat_add(&set->of[LATENCY_TOTAL].sum_ns[kind], total);
+	latency_count(own, bucket, kind);
+	stat_add(&own->sum_ns[kind], total);
+	if (transport == total)
+		latency_count(&set->of[LATENCY_TRANSPORT], bucket, kind);
+	else
+		command_count_stages(set, task, total, transport);
+}
 /* Nobody has it any more. May free the session. */
 void command_free(struct command *c);
 /* Its connection takes what is sent for it. */

@@ -29,7 +29,7 @@ static void receive_unsolicited(struct iconn *ic, struct command *c, uint32_t of
 	t->len = len;
 	t->unsolicited = true;
 	c->receiving = true;
-	c->data_since = reactor_now(ic->rs->reactor);
+	c->data_since = c->moves_since = reactor_now(ic->rs->reactor);
 	conn_get_data(ic->conn, t);
 }
 
@@ -149,6 +149,7 @@ static struct command *command_new(struct iconn *ic, struct pdu *pdu)
 	c->cmdsn = be32_get(req->cmdsn);
 	c->immediate = pdu_immediate(&pdu->h.bhs);
 	c->io_work.fn = command_io_work;
+	c->arrived = reactor_now(s->rs->reactor);
 	c->xfer.remote = pdu->remote;
 	list_init(&c->node);
 	if (!s->who.error_recovery_level)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "session/internal.h"
+#include "session/capturing.h"
 
 static struct log_limit peer_limit = LOG_LIMIT(10);
 
@@ -15,10 +15,10 @@ static void tick(struct timer *t);
 
 static uint64_t tick_interval(const struct server_limits *l)
 {
-	uint64_t s = l->data_timeout_s;
+	uint64_t s = limit_in(l, data_timeout_s);
 
-	if (l->nop_interval_s && l->nop_interval_s < s)
-		s = l->nop_interval_s;
+	if (limit_in(l, nop_interval_s) && limit_in(l, nop_interval_s) < s)
+		s = limit_in(l, nop_interval_s);
 	return s * NSEC_PER_SEC / 2;
 }
 
@@ -70,8 +70,10 @@ static void login_deadline(struct timer *t)
 {
 	struct iconn *ic = container_of(t, struct iconn, timer);
 
+	count_newcomer_end(ic->rs, NEWCOMER_LATE);
+	event_login_failed(ic, refusal_name(NEWCOMER_LATE), "the login is not finished in time");
 	log_write_limited(&peer_limit, LOG_LEVEL_WARN, "%s: login not finished in %u s, closing",
-			  ic->conn->peer_name, ic->rs->server->cfg.limits.login_timeout_s);
+			  ic->conn->peer_name, limit_of(ic->rs->server, login_timeout_s));
 	iconn_close(ic, false);
 }
 
@@ -103,7 +105,7 @@ static void accepted(void *ctx, struct conn *conn)
 		iconn_close(ic, false);
 		return;
 	}
-	timer_arm(rs->reactor, &ic->timer, s->cfg.limits.login_timeout_s * NSEC_PER_SEC);
+	timer_arm(rs->reactor, &ic->timer, limit_of(s, login_timeout_s) * NSEC_PER_SEC);
 }
 
 /* Full feature phase begins: from the login deadline to the keep-alive tick. */
@@ -112,6 +114,7 @@ static void check_phase(struct iconn *ic)
 	if (!iconn_up(ic) || list_empty(&ic->login_node))
 		return;
 	newcomer_left(ic);
+	capture_logged_in(ic);
 	ic->timer.fn = tick;
 	ic->last_heard = ic->last_read = ic->last_tick = reactor_now(ic->rs->reactor);
 	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(&ic->rs->server->cfg.limits));
@@ -252,6 +255,7 @@ static void pdu_received(struct conn *conn, struct pdu *pdu)
 		}
 		if (join_elsewhere(ic, &pdu->h.login_request))
 			return;
+		capture_login(ic, pdu);
 		ic->restart_expstatsn = be32_get(pdu->h.login_request.expstatsn);
 		iconn_event(ic, CONN_EV_LOGIN);
 		/* fall through */
@@ -356,11 +360,14 @@ static void closed(struct conn *conn)
 
 	if (!ic)
 		return;
+	capture_detach(conn);
 	rs = ic->rs;
 	s = rs->server;
 	if (iconn_live(ic))
 		iconn_event(ic, CONN_EV_LOST);
 	log_end(ic);
+	if (ic->state == CONN_CLEANUP)
+		stat_add(&rs->counters.lost, 1);
 	newcomer_left(ic);
 	list_del(&ic->node);
 	traffic_closed(ic);
@@ -392,7 +399,7 @@ static void closed(struct conn *conn)
  * other commands comes, it is only slow. */
 static bool data_overdue(const struct iconn *ic, uint64_t now)
 {
-	uint64_t limit = ic->rs->server->cfg.limits.data_timeout_s * NSEC_PER_SEC;
+	uint64_t limit = limit_of(ic->rs->server, data_timeout_s) * NSEC_PER_SEC;
 	struct list *pos;
 
 	list_for_each(pos, &ic->session->commands) {
@@ -428,10 +435,10 @@ static const char *lost(const struct iconn *ic, uint64_t now)
 
 	if (data_overdue(ic, now))
 		return "no Data-Out came for too long";
-	if (now - ic->last_read > l->data_timeout_s * NSEC_PER_SEC)
+	if (now - ic->last_read > limit_in(l, data_timeout_s) * NSEC_PER_SEC)
 		return "nothing of what was sent was read for too long";
-	if (l->nop_interval_s && ic->nop_outstanding &&
-	    now - ic->last_heard >= 2 * l->nop_interval_s * NSEC_PER_SEC)
+	if (limit_in(l, nop_interval_s) && ic->nop_outstanding &&
+	    now - ic->last_heard >= 2 * limit_in(l, nop_interval_s) * NSEC_PER_SEC)
 		return "no answer to NOP-In";
 	return NULL;
 }
@@ -449,6 +456,7 @@ static void tick(struct timer *t)
 		return;
 	ic->last_tick = now;
 	look_for_traffic(ic, now);
+	traffic_look(ic);
 	why = held_up ? NULL : lost(ic, now);
 	if (!why && !held_up)
 		why = recovery_overdue(ic, now);
@@ -458,8 +466,8 @@ static void tick(struct timer *t)
 		async_drop(ic);
 		return;
 	}
-	if (l->nop_interval_s && !ic->nop_outstanding &&
-	    now - ic->last_heard >= l->nop_interval_s * NSEC_PER_SEC)
+	if (limit_in(l, nop_interval_s) && !ic->nop_outstanding &&
+	    now - ic->last_heard >= limit_in(l, nop_interval_s) * NSEC_PER_SEC)
 		nop_in_ping(ic);
 	timer_arm(ic->rs->reactor, &ic->timer, tick_interval(l));
 }

@@ -28,7 +28,7 @@
 
 enum {
 	PORTALS_MAX = 64,
-	TRANSPORTS_MAX = 4, /* in one server */
+	TRANSPORTS_MAX = SERVER_TRANSPORTS, /* in one server */
 	REGISTRY_BUCKETS = 256,
 	ITT_BUCKETS = 64,
 	IMMEDIATE_MAX = 32, /* immediate commands under way in one session; more are rejected */
@@ -43,11 +43,6 @@ enum {
 	TMF_TIMEOUT_S = 5, /* a task management function is answered by then, come what may */
 };
 
-struct session_stats {
-	_Atomic uint64_t commands, read_bytes, write_bytes, rejects, tmfs, aborts;
-	_Atomic uint64_t bytes_copied; /* on connections that are gone */
-};
-
 /* One address, served over one or more transports. */
 struct portal {
 	struct portal_address address;
@@ -60,11 +55,19 @@ struct portal {
 	struct redirect redirect; /* server_redirect() */
 };
 
-/* What went over one transport on one reactor; payload bytes. */
+/* What went over one transport on one reactor; payload bytes. Read by anyone. */
 struct traffic {
-	const struct transport_ops *transport; /* NULL: the entry is free */
-	uint64_t connections; /* all that were closed */
-	uint64_t read_bytes, write_bytes, bytes_copied; /* of those */
+	const struct transport_ops *_Atomic transport; /* NULL: the entry is free */
+	_Atomic uint64_t open, closed; /* connections: that there are, that were closed */
+	_Atomic uint64_t bytes_copied; /* iconn.copied of all, those that are closed too */
+	_Atomic uint64_t read_bytes, write_bytes; /* of sessions that are gone */
+};
+
+/* What one reactor counts, read by anyone: see struct server_counts. */
+struct counters {
+	_Atomic uint64_t logins, redirected, lost, digest_errors;
+	_Atomic uint64_t refusals[REFUSALS], sense[SENSE_KEYS], functions[TASK_FUNCTIONS];
+	_Atomic uint64_t rejects[REJECTS];
 };
 
 struct server;
@@ -85,6 +88,7 @@ struct reactor_state {
 	struct list connections; /* iconn.node */
 	struct list unauthenticated; /* iconn.login_node, longest without a step first */
 	struct list sessions; /* session.reactor_node */
+	uint64_t sessions_gone; /* that were on it */
 	struct list abort_waits; /* abort_wait.node */
 	uint64_t aborts; /* counts aborted commands; tells which ones a wait covers */
 	uint32_t unauthenticated_count;
@@ -92,6 +96,8 @@ struct reactor_state {
 	struct work drain_work, statistics_work;
 	_Atomic bool statistics_posted;
 	struct traffic traffic[TRANSPORTS_MAX];
+	struct counters counters;
+	struct capturing *capturing; /* what of this reactor is captured; NULL: nothing */
 	struct timer drain_timer, evict_timer;
 	uint64_t drain_deadline, logout_deadline;
 };
@@ -173,6 +179,7 @@ struct iconn {
 	uint64_t last_heard, last_read; /* ns: the peer sent a PDU, the peer took bytes of ours */
 	uint64_t last_data; /* ns: Data-Out of some command was complete */
 	uint64_t last_tick; /* ns: when the timer was at work */
+	uint64_t copied; /* of conn->bytes_copied: what traffic_look() has seen */
 	bool nop_outstanding;
 	uint32_t nop_ttt;
 	struct list unacked; /* struct numbered, by StatSN; empty at error recovery level 0 */
@@ -208,6 +215,7 @@ struct session {
 	struct login_result who; /* target and user: changed under server->lock */
 	struct exports *exports; /* that who.target and who.user are of; one of its users */
 	uint16_t tsih;
+	uint64_t since; /* ns: it began */
 	struct nexus nexus; /* attached iff who.type is SESSION_NORMAL */
 
 	/* command window, RFC 7143 4.2.2.1 */
@@ -283,6 +291,9 @@ struct command {
 	uint8_t early_status; /* found before execution, with sense if there is any; 0: none */
 	uint8_t *first_data;
 	uint64_t data_since; /* ns: get_data under way since; 0 = none */
+	uint64_t arrived; /* ns */
+	/* ns: the transport has data or the answer since, and without that had data for so long. */
+	uint64_t moves_since, moved_ns;
 	struct work io_work; /* io_done that may not be called from inside */
 	struct transfer xfer; /* its remote is the command's, from birth on */
 	struct scsi_task task;
@@ -333,6 +344,10 @@ enum login_status server_find_session(struct reactor_state *rs, const struct log
 				      struct session **out);
 /* Where the session with this TSIH lives now; NULL: nowhere. */
 struct reactor_state *server_home_of(struct server *server, uint16_t tsih);
+/* Limits that server_set_limits() changes. */
+#define limit_in(limits, name) __atomic_load_n(&(limits)->name, __ATOMIC_RELAXED)
+#define limit_of(server, name) limit_in(&(server)->cfg.limits, name)
+
 struct reactor_state *reactor_state_of(struct server *server, const struct reactor *r);
 bool address_is_wildcard(const struct sockaddr_storage *ss);
 /* stop.c */
@@ -345,9 +360,22 @@ void drain_tick(struct timer *t);
 /* Every connection is announced when it comes, and its traffic kept when it goes. */
 void traffic_opened(struct reactor_state *rs, const struct conn *conn);
 void traffic_closed(struct iconn *ic);
+/* What was copied for it meanwhile. */
+void traffic_look(struct iconn *ic);
+/* One that is not registered any more. */
 void traffic_of_session(const struct session *s);
 /* Runs as reactor_state.statistics_work. */
 void log_statistics(struct work *work);
+
+/* counts.c */
+void count_refusal(struct reactor_state *rs, enum login_status status);
+/* A connection that has not logged in is closed: it took too long, or there are too many. */
+enum newcomer_end { NEWCOMER_LATE, NEWCOMER_CROWDED };
+void count_newcomer_end(struct reactor_state *rs, enum newcomer_end why);
+void count_function(struct reactor_state *rs, uint8_t function);
+void count_reject(struct reactor_state *rs, enum reject_reason reason);
+/* The task's CHECK CONDITION goes to its initiator. */
+void count_sense(struct reactor_state *rs, const struct scsi_task *task);
 
 /* connection.c */
 /* Moves the state machine. */
@@ -408,6 +436,8 @@ struct session *session_new(struct iconn *ic, const struct login_result *who);
 /* One that was not registered. */
 void session_discard(struct session *s);
 void session_event(struct session *s, enum session_event event);
+/* live.c: its nexus gets the rights that its target has for it now. */
+void session_apply_rights(struct session *s);
 void session_add_connection(struct session *s, struct iconn *ic);
 /* A connection that takes PDUs of ours, NULL: there is none. */
 struct iconn *session_any_connection(const struct session *s);
@@ -560,11 +590,25 @@ void abort_job_give_up(struct command *c);
  * everything that sends may. */
 void async_event(struct iconn *ic, uint8_t event, uint8_t vcode, uint16_t p1, uint16_t p2,
 		 uint16_t p3, const void *sense, uint32_t len);
+/* This LUN is there now, or is not any more, for this session only. */
+void async_luns_changed(struct session *s, unsigned int lun);
 /* On each connection. */
 void async_to_session(struct session *s, uint8_t event, uint16_t p1, uint16_t p2, uint16_t p3);
 /* We end a connection, or a session, for a reason of our own: the initiator hears of it first. */
 void async_drop(struct iconn *ic);
 void async_drop_session(struct session *s);
+
+/* events.c */
+void event_login(const struct iconn *ic, const struct session *s);
+/* reason: refusal_name() or refusal_of(). */
+void event_login_failed(const struct iconn *ic, const char *reason, const char *why);
+/* ic: where it happened; NULL: nowhere in particular. */
+void event_session(const struct session *s, const struct iconn *ic, enum server_event_type type,
+		   const char *reason, const char *text);
+/* If it is a reset at all. */
+void event_reset(const struct iconn *ic, const struct bhs_tmf_request *req);
+void event_lun(struct server *server, const struct scsi_target *target, unsigned int lun,
+	       enum unit_attention ua);
 
 /* reply.c */
 struct reply *reply_new(struct iconn *ic, uint8_t opcode);

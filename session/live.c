@@ -92,6 +92,24 @@ bool exports_rebase(struct session *s)
 	return true;
 }
 
+void session_apply_rights(struct session *s)
+{
+	static struct log_limit limit = LOG_LIMIT(100);
+	const struct login_result *who = &s->who;
+	struct nexus_rights rights = target_rights(who->target, who->initiator_name, &who->from,
+						   who->user ? who->user->account.user : NULL);
+	const struct lun_set none = { 0 };
+	unsigned int lun;
+
+	if (nexus_restrict(&s->nexus, &rights, &lun))
+		async_luns_changed(s, lun);
+	if (!memcmp(&rights.sees, &none, sizeof(none)))
+		log_write_limited(&limit, LOG_LEVEL_WARN,
+				  "%s: %s sees no LUN: the initiator sections of the target do "
+				  "not give it any",
+				  s->nexus.target->name, who->initiator_name);
+}
+
 /* One set of exports on its way to every reactor. */
 struct spreading {
 	struct server *server;
@@ -122,6 +140,8 @@ static void spread_to(struct session *s)
 		}
 	}
 	pthread_mutex_unlock(&server->lock);
+	if (before && target)
+		session_apply_rights(s);
 	exports_put(before);
 }
 
@@ -198,6 +218,22 @@ void server_each_session(struct server *server,
 		}
 	}
 	pthread_mutex_unlock(&server->lock);
+}
+
+/* --- Limits */
+
+void server_set_limits(struct server *server, const struct server_limits *limits)
+{
+	struct server_limits *now = &server->cfg.limits;
+
+#define SET(name) __atomic_store_n(&now->name, limits->name, __ATOMIC_RELAXED)
+	SET(login_timeout_s);
+	SET(data_timeout_s);
+	SET(nop_interval_s);
+	SET(session_connections);
+	SET(error_recovery_level);
+	SET(login_failures);
+#undef SET
 }
 
 /* --- Who uses units that are leaving */

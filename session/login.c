@@ -195,7 +195,6 @@ static bool identify(struct login *login, const struct key_set *set, struct key_
 	struct text_str target = set->value[KEY_TARGET_NAME];
 	const struct login_env *env = login->env;
 	struct login_result *r = &login->result;
-	char target_name[ISCSI_NAME_MAX + 1];
 
 	if (key_present(set, KEY_SESSION_TYPE) && text_is(type, "Discovery"))
 		r->type = SESSION_DISCOVERY;
@@ -209,9 +208,9 @@ static bool identify(struct login *login, const struct key_set *set, struct key_
 		return true;
 	if (!key_present(set, KEY_TARGET_NAME))
 		return refuse(fault, LOGIN_MISSING_PARAMETER, "no TargetName");
-	if (!name_normalize(target.s, target.len, target_name))
+	if (!name_normalize(target.s, target.len, r->target_name))
 		return refuse(fault, LOGIN_INITIATOR_ERROR, "malformed TargetName");
-	r->target = name_find_target(env->targets, env->target_count, target_name);
+	r->target = name_find_target(env->targets, env->target_count, r->target_name);
 	if (!r->target || !target_in_group(r->target, env->portal_group_tag))
 		return refuse(fault, LOGIN_NOT_FOUND, "unknown TargetName");
 	if (!target_allows(r->target, r->initiator_name, &r->from))

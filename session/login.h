@@ -49,6 +49,7 @@ struct login_result {
 	char initiator_name[ISCSI_NAME_MAX + 1]; /* lower case */
 	char initiator_alias[256]; /* as received, "" = none; escape before logging */
 	const struct target_config *target; /* NULL: discovery */
+	char target_name[ISCSI_NAME_MAX + 1]; /* that was asked for, lower case; "": none yet */
 	struct isid isid;
 	uint16_t portal_group_tag; /* with name, ISID and target: the I_T nexus */
 	uint16_t tsih; /* as the initiator sent it; 0 = new session */

@@ -87,8 +87,8 @@ struct text_env *text_env_new(struct iconn *ic)
 		.max_burst = BUF_MAX,
 		.first_burst = 262144,
 		.max_outstanding_r2t = 16,
-		.max_connections = s->cfg.limits.session_connections,
-		.error_recovery_level = (uint8_t)s->cfg.limits.error_recovery_level,
+		.max_connections = limit_of(s, session_connections),
+		.error_recovery_level = (uint8_t)limit_of(s, error_recovery_level),
 	};
 	if (!ic->conn->params.full_feature)
 		conn_offer_keys(ic->conn, &te->env.can);
@@ -203,6 +203,8 @@ void login_drive_refuse(struct iconn *ic, const struct bhs *bhs, enum login_stat
 	if (pdu_opcode(bhs) == OP_LOGIN_REQUEST)
 		memcpy(&req, bhs, sizeof(req));
 	req.itt = bhs->itt;
+	count_refusal(ic->rs, status);
+	event_login_failed(ic, refusal_of(status), why);
 	if (login_refuse_late(ic, &req, status))
 		return;
 	log_write_limited(&login_limit, LOG_LEVEL_WARN, "%s: login refused (0x%04x): %s",
@@ -214,6 +216,7 @@ void login_drive_refuse(struct iconn *ic, const struct bhs *bhs, enum login_stat
 static void redirect(struct iconn *ic, const struct bhs_login_request *req,
 		     const struct login_reply *reply)
 {
+	stat_add(&ic->rs->counters.redirected, 1);
 	log_write_limited(&logged_in_limit, LOG_LEVEL_INFO, "%s: login redirected (0x%04x)",
 			  ic->conn->peer_name, reply->status);
 	login_drive_end(ic, req, reply);
@@ -248,7 +251,9 @@ void login_drive_enter(struct iconn *ic, struct session *s, const struct conn_pa
 	p.command_window = ic->rs->server->cfg.limits.window;
 	conn_apply_keys(ic->conn, &p);
 	iconn_event(ic, CONN_EV_LOGGED_IN);
+	stat_add(&ic->rs->counters.logins, 1);
 	log_login(ic, s, &p);
+	event_login(ic, s);
 	login_state_free(ls);
 	ic->login = NULL;
 }
@@ -261,8 +266,10 @@ static void lead(struct iconn *ic, struct session *s)
 	ic->cid = who->cid;
 	session_add_connection(s, ic);
 	list_add_tail(&ic->rs->sessions, &s->reactor_node);
-	if (who->type == SESSION_NORMAL)
+	if (who->type == SESSION_NORMAL) {
 		nexus_attach(&s->nexus);
+		session_apply_rights(s);
+	}
 	login_drive_enter(ic, s, &who->params);
 }
 

@@ -39,6 +39,9 @@ static void evict(struct reactor_state *rs)
 		log_write_limited(&limit, LOG_LEVEL_WARN,
 				  "%s: too many connections without a login, closing the oldest",
 				  oldest->conn->peer_name);
+		count_newcomer_end(rs, NEWCOMER_CROWDED);
+		event_login_failed(oldest, refusal_name(NEWCOMER_CROWDED),
+				   "too many connections have not logged in");
 		newcomer_left(oldest);
 		iconn_close(oldest, false);
 	}

@@ -31,7 +31,7 @@ bool login_refuse_late(struct iconn *ic, const struct bhs_login_request *req,
 	if (!is_guess(status))
 		return false;
 	failure = login_failures_add(&s->login_failures, &ic->conn->peer,
-				     s->cfg.limits.login_failures, reactor_now(ic->rs->reactor));
+				     limit_of(s, login_failures), reactor_now(ic->rs->reactor));
 	if (!failure.delay)
 		return false;
 	if (failure.tell)

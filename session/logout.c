@@ -45,6 +45,7 @@ static void leave(struct iconn *ic, const struct bhs_logout_request *req)
 		return;
 	log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
 			  ic->session->who.initiator_name);
+	event_session(ic->session, ic, SERVER_LOGOUT, "logout", "logged out");
 	iconn_event(ic, CONN_EV_LOGGED_OUT);
 	conn_close(ic->conn, true);
 }

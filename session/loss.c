@@ -272,6 +272,11 @@ void session_lost_connection(struct session *s, struct iconn *ic)
 	bool lost = ic->state == CONN_CLEANUP && ic->tasks == TASKS_UNDECIDED;
 	bool kept = false;
 
+	if (lost && !s->dying)
+		event_session(s, ic, SERVER_LOST, "connection-lost",
+			      s->who.error_recovery_level < 2
+				      ? "the connection is lost, and its session with it"
+				      : "the connection is lost, its tasks wait for a new one");
 	list_del(&ic->session_node);
 	s->stats.bytes_copied += ic->conn->bytes_copied;
 	session_discard_held(s, ic);

@@ -193,6 +193,26 @@ bool target_allows(const struct target_config *target, const char *initiator,
 	return false;
 }
 
+static bool rule_fits(const struct initiator_rule *rule, const char *initiator,
+		      const struct address_range *from, const char *user)
+{
+	if (rule->name[0] && !name_matches(rule->name, initiator))
+		return false;
+	if (rule->by_address && !in_range(from, &rule->from))
+		return false;
+	return !rule->user[0] || (user && !strcmp(rule->user, user));
+}
+
+struct nexus_rights target_rights(const struct target_config *target, const char *initiator,
+				  const struct address_range *from, const char *user)
+{
+	for (unsigned int i = 0; i < target->rule_count; i++) {
+		if (rule_fits(&target->rules[i], initiator, from, user))
+			return target->rules[i].rights;
+	}
+	return target->masked ? (struct nexus_rights){ 0 } : nexus_rights_all();
+}
+
 bool target_in_group(const struct target_config *target, uint16_t tag)
 {
 	for (unsigned int i = 0; i < target->tag_count; i++) {

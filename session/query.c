@@ -18,7 +18,7 @@ static bool there_is(const struct session *s, const struct lu *lu, const uint32_
 
 		if (c->answered || c->task.aborted || (itt && c->itt != *itt))
 			continue;
-		if (target_lu(s->nexus.target, c->task.lun) == lu)
+		if (nexus_lu(&s->nexus, c->task.lun) == lu)
 			return true;
 	}
 	return false;
@@ -26,7 +26,7 @@ static bool there_is(const struct session *s, const struct lu *lu, const uint32_
 
 uint8_t tmf_query(const struct session *s, const struct bhs_tmf_request *req, uint8_t info[3])
 {
-	const struct lu *lu = target_lu(s->nexus.target, req->lun);
+	const struct lu *lu = nexus_lu(&s->nexus, req->lun);
 	uint32_t rtt = be32_get(req->rtt);
 	bool found;
 

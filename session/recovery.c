@@ -60,6 +60,7 @@ void recovery_settle(struct command *c)
 
 	if (!c->answered || c->moving || r->response_out || !r->over)
 		return;
+	command_count(c);
 	if (r->gone) {
 		command_free(c);
 	} else if (!r->settled) {
@@ -227,8 +228,7 @@ static const char *status_overdue(struct iconn *ic, uint64_t now, uint64_t limit
 	uint64_t age = now - oldest->since;
 
 	/* While something waits for the line, the status may do so, too. */
-	if (age <= limit / 2 || ic->conn->bytes_queued ||
-	    !ic->rs->server->cfg.limits.nop_interval_s)
+	if (age <= limit / 2 || ic->conn->bytes_queued || !limit_of(ic->rs->server, nop_interval_s))
 		return NULL;
 	if (ic->pinged <= oldest->since)
 		nop_in_ping(ic);
@@ -239,7 +239,7 @@ static const char *status_overdue(struct iconn *ic, uint64_t now, uint64_t limit
 
 const char *recovery_overdue(struct iconn *ic, uint64_t now)
 {
-	uint64_t limit = ic->rs->server->cfg.limits.data_timeout_s * NSEC_PER_SEC;
+	uint64_t limit = limit_of(ic->rs->server, data_timeout_s) * NSEC_PER_SEC;
 	struct list *pos;
 
 	if (!ic->session->who.error_recovery_level)

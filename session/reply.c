@@ -149,6 +149,7 @@ void send_reject(struct iconn *ic, const union pdu_header *bad, enum reject_reas
 	rp->tx.h.reject.reason = reason;
 	rp->tx.h.reject.tag = be32_of(TAG_NONE);
 	reply_data(rp, bad, BHS_LEN);
+	count_reject(ic->rs, reason);
 	if (ic->session)
 		stat_add(&ic->session->stats.rejects, 1);
 	reply_send(rp, true);

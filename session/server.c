@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "session/capturing.h"
 #include "session/flow.h"
-#include "session/internal.h"
 
 const struct server_limits server_default_limits = {
 	.login_timeout_s = 15,
@@ -92,6 +92,7 @@ void server_destroy(struct server *s)
 		pool_destroy(&s->reactors[i].replies);
 		pool_destroy(&s->reactors[i].held);
 		pool_destroy(&s->reactors[i].recoveries);
+		capture_release(&s->reactors[i]);
 	}
 	exports_put(s->exports);
 	pthread_mutex_destroy(&s->lock);
@@ -210,6 +211,22 @@ int server_listen(struct server *s, const struct transport_ops *transport,
 	p->listeners[p->listener_count++].listener = listener;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
+}
+
+unsigned int server_portal_transports(struct server *s, const struct portal_address *addr,
+				      const char *names[])
+{
+	const struct portal *p;
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&s->lock);
+	p = find_portal(s, addr);
+	if (p && p != &s->portals[s->portal_count]) {
+		for (; n < p->listener_count; n++)
+			names[n] = p->listeners[n].transport->name;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return n;
 }
 
 /* Stops the listeners of a portal that is in no table any more. */

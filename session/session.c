@@ -20,11 +20,12 @@ static void free_session(struct work *work)
 		log_write(LOG_LEVEL_DEBUG, "session %u of %s is gone: %s", s->tsih,
 			  s->who.initiator_name,
 			  history_format(&session_machine, &s->history, past, sizeof(past)));
-	traffic_of_session(s);
 	list_del(&s->reactor_node);
+	s->rs->sessions_gone++;
 	if (s->who.type == SESSION_NORMAL)
 		nexus_detach(&s->nexus);
 	session_unregister(s);
+	traffic_of_session(s); /* not before: nobody shall find its bytes twice */
 	exports_put(s->exports);
 	free(s);
 }
@@ -47,6 +48,7 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 	s->who = *who;
 	s->exports = exports_keep(login_drive_exports(ic));
 	s->transport = ic->conn->ops;
+	s->since = reactor_now(ic->rs->reactor);
 	list_init(&s->registry_node);
 	list_init(&s->reactor_node);
 	list_init(&s->reinstate_waiters);

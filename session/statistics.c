@@ -24,58 +24,68 @@ static struct traffic *find(struct reactor_state *rs, const struct transport_ops
 
 void traffic_opened(struct reactor_state *rs, const struct conn *conn)
 {
-	find(rs, conn->ops);
+	struct traffic *t = find(rs, conn->ops);
+
+	if (t)
+		stat_add(&t->open, 1);
 }
 
-static void add(struct traffic *t, const struct iconn *ic)
+void traffic_look(struct iconn *ic)
 {
-	t->connections++;
-	t->bytes_copied += ic->conn->bytes_copied;
-}
+	struct traffic *t = find(ic->rs, ic->conn->ops);
+	uint64_t copied = ic->conn->bytes_copied;
 
-static void add_session(struct traffic *t, const struct session *s)
-{
-	t->read_bytes += s->stats.read_bytes;
-	t->write_bytes += s->stats.write_bytes;
+	if (t)
+		stat_add(&t->bytes_copied, copied - ic->copied);
+	ic->copied = copied;
 }
 
 void traffic_closed(struct iconn *ic)
 {
-	struct traffic *t = ic->moved ? NULL : find(ic->rs, ic->conn->ops);
+	struct traffic *t = find(ic->rs, ic->conn->ops);
 
-	if (t)
-		add(t, ic);
+	if (!t)
+		return;
+	stat_add(&t->open, UINT64_MAX); /* one less */
+	if (ic->moved)
+		return;
+	traffic_look(ic);
+	stat_add(&t->closed, 1);
 }
 
 void traffic_of_session(const struct session *s)
 {
 	struct traffic *t = find(s->rs, s->transport);
 
-	if (t)
-		add_session(t, s);
+	if (!t)
+		return;
+	stat_add(&t->read_bytes, s->stats.read_bytes);
+	stat_add(&t->write_bytes, s->stats.write_bytes);
 }
 
-static void log_transport(struct reactor_state *rs, const struct traffic *closed)
+static void log_transport(struct reactor_state *rs, const struct traffic *t)
 {
-	struct traffic all = *closed;
+	uint64_t read_bytes = t->read_bytes, write_bytes = t->write_bytes, closed = t->closed;
 	struct list *pos;
 
 	list_for_each(pos, &rs->connections) {
-		const struct iconn *ic = list_entry(pos, struct iconn, node);
+		struct iconn *ic = list_entry(pos, struct iconn, node);
 
-		if (ic->conn->ops == closed->transport)
-			add(&all, ic);
+		if (ic->conn->ops == t->transport)
+			traffic_look(ic);
 	}
 	list_for_each(pos, &rs->sessions) {
 		const struct session *s = list_entry(pos, struct session, reactor_node);
 
-		if (s->transport == closed->transport)
-			add_session(&all, s);
+		if (s->transport != t->transport)
+			continue;
+		read_bytes += s->stats.read_bytes;
+		write_bytes += s->stats.write_bytes;
 	}
 	log_info("reactor %u over %s: %lu connections, %lu of them closed, %lu bytes read, "
 		 "%lu bytes written, %lu bytes copied",
-		 rs->reactor->index, all.transport->name, all.connections, closed->connections,
-		 all.read_bytes, all.write_bytes, all.bytes_copied);
+		 rs->reactor->index, t->transport->name, closed + t->open, closed, read_bytes,
+		 write_bytes, t->bytes_copied);
 }
 
 static uint64_t copied(const struct session *s)

@@ -221,16 +221,16 @@ static bool is_alone(const struct session *s)
 
 static void reset_units(const struct tmf *tmf)
 {
-	const struct scsi_target *target = tmf->session->nexus.target;
+	const struct nexus *nexus = &tmf->session->nexus;
 
 	if (tmf->lu) {
 		lu_reset(tmf->lu);
 		return;
 	}
 	for (unsigned int i = 0; i < TARGET_LUNS; i++) {
-		struct lu *lu = target->lun[i]; /* which may leave meanwhile */
+		struct lu *lu = nexus->target->lun[i]; /* which may leave meanwhile */
 
-		if (lu)
+		if (lu && nexus_sees(nexus, i))
 			lu_reset(lu);
 	}
 }
@@ -354,7 +354,7 @@ static void run_function(struct iconn *ic, struct pdu *pdu)
 		return;
 	}
 	if (kinds[tmf->function].lun) {
-		tmf->lu = target_lu_of(s->nexus.target, req->lun);
+		tmf->lu = nexus_lu_of(&s->nexus, req->lun);
 		if (!tmf->lu) {
 			free(tmf);
 			respond(ic, req->itt, TMF_RSP_NO_LUN, NULL);
@@ -441,6 +441,8 @@ void tmf_received(struct iconn *ic, struct pdu *pdu)
 		return;
 	}
 	stat_add(&s->stats.tmfs, 1);
+	count_function(s->rs, function);
+	event_reset(ic, req);
 	if (!offered(s, function))
 		respond(ic, req->itt, TMF_RSP_NOT_SUPPORTED, NULL);
 	else if (function == TMF_TARGET_COLD_RESET && !s->who.target->allow_cold_reset)

@@ -301,12 +301,12 @@ static void statistics(void)
 	}
 	CU_ASSERT_EQUAL(session_in(&w)->stats.write_bytes, LINKS * 512);
 	CU_ASSERT_EQUAL(logout_response(&w, 3, LOGOUT_CONNECTION, 3), 0);
-	CU_ASSERT_EQUAL(t->connections, 1);
+	CU_ASSERT_EQUAL(t->closed, 1);
 	for (int i = 0; i < LINKS; i++)
 		leave(&w, i);
-	CU_ASSERT_EQUAL(t->connections, LINKS);
+	CU_ASSERT_EQUAL(t->closed, LINKS);
 	CU_ASSERT_EQUAL(t->write_bytes, LINKS * 512);
-	CU_ASSERT_EQUAL(w.rig.server->reactors[1].traffic[0].connections, 0);
+	CU_ASSERT_EQUAL(w.rig.server->reactors[1].traffic[0].closed, 0);
 	end(&w);
 }
 

@@ -307,6 +307,52 @@ static void lent_memory(void)
 	down(&rig);
 }
 
+/* An initiator that does not take its answers. */
+static struct tx_pdu *withheld;
+
+static void withhold(struct conn *conn, struct tx_pdu *tx)
+{
+	(void)conn;
+	withheld = tx;
+}
+
+/* The answer is still on its way when the unit is no more: its latency has been counted before. */
+static void an_answer_outlives_its_unit(void)
+{
+	struct transport_ops deaf = memory_transport;
+	const struct latency_set *set;
+	struct initiator a;
+	struct unit other;
+	struct conn *conn;
+	struct rig rig;
+
+	up(&rig, 1);
+	unit_up(&other, "ram:1M,serial=OTHER", 1);
+	rig.scsi.lun[OTHER] = other.lu;
+	log_in(&rig, &a, 1, rig.r);
+	CU_ASSERT_EQUAL(sense_of(&a, OTHER), SENSE_POWER_ON);
+	conn = memory_conn(a.peer);
+	deaf.send_pdu = withhold;
+	conn->ops = &deaf;
+	command_lun(&a, OTHER, tur, CMD_FINAL, 0, NULL, 0);
+	rig_turn(&rig);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(withheld);
+	conn->ops = &memory_transport;
+	CU_ASSERT_EQUAL(lu_under_way(other.lu), 1);
+	set = container_of(withheld, struct command, response)->task.latency;
+	CU_ASSERT_PTR_NOT_NULL(set);
+	target_remove_lun(&rig.scsi, OTHER);
+	CU_ASSERT_FALSE(used(&rig, other.lu, true));
+	CU_ASSERT_EQUAL(lu_under_way(other.lu), 0);
+	CU_ASSERT_PTR_NULL(container_of(withheld, struct command, response)->task.latency);
+	CU_ASSERT_PTR_EQUAL(target_drop_lun(&rig.scsi, OTHER), other.lu);
+	unit_down(&other);
+	conn_send_pdu(conn, withheld);
+	CU_ASSERT_EQUAL(answer(&a), 0);
+	rig_leave(&a);
+	down(&rig);
+}
+
 /* --- Exports */
 
 struct generation {
@@ -449,4 +495,5 @@ static void names_and_addresses(void)
 
 UNIT_MAIN(TEST(a_unit_comes), TEST(a_unit_leaves), TEST(a_unit_returns),
 	  TEST(aborts_on_a_unit_that_leaves), TEST(a_unit_is_replaced), TEST(lent_memory),
+	  TEST(an_answer_outlives_its_unit),
 	  TEST(exports_change), TEST(exports_change_during_a_login), TEST(names_and_addresses));

@@ -241,7 +241,7 @@ static void deaf_for_too_long(void)
 /* Time passes and the reactor gets no CPU: at the end of it everything is due at once. */
 static void reactor_is_held_up(struct rig *rig, unsigned int seconds)
 {
-	rig->r->impl->now += seconds * NSEC_PER_SEC;
+	rig->r->now += seconds * NSEC_PER_SEC;
 }
 
 /* D10, X3: a reactor that was held up itself does not blame the initiators for it. */

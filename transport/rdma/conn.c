@@ -109,6 +109,7 @@ static bool create_qp(struct rdma_conn *c)
 		if (errno != EINVAL)
 			err = errno;
 	}
+	rdma_count_error(RDMA_ERROR_QUEUE_PAIR);
 	log_write_limited(&device_limit, LOG_LEVEL_WARN, "%s: cannot create a queue pair: %s",
 			  c->base.peer_name, strerrordesc_np(err));
 	return false;
@@ -230,7 +231,10 @@ void rdma_conn_event(struct rdma_conn *c, enum rdma_cm_event_type event, int sta
 		break;
 	case RDMA_CM_EVENT_CONNECT_ERROR:
 	case RDMA_CM_EVENT_UNREACHABLE:
-	case RDMA_CM_EVENT_REJECTED: rdma_conn_fail(c, "the connection was not made"); break;
+	case RDMA_CM_EVENT_REJECTED:
+		rdma_count_error(RDMA_ERROR_CONNECTION);
+		rdma_conn_fail(c, "the connection was not made");
+		break;
 	default: break; /* of active sides and multicast */
 	}
 }
@@ -243,9 +247,11 @@ static void failed(struct rdma_conn *c, enum ibv_wc_status status)
 
 	if (c->state == RDMA_DEAD)
 		return;
-	if (status != IBV_WC_WR_FLUSH_ERR)
+	if (status != IBV_WC_WR_FLUSH_ERR) {
+		rdma_count_error(RDMA_ERROR_COMPLETION);
 		log_write_limited(&limit, LOG_LEVEL_WARN, "%s: RDMA error, closing: %s",
 				  c->base.peer_name, rdma_lib.ibv_wc_status_str(status));
+	}
 	rdma_conn_fail(c, "the queue pair is in error");
 }
 

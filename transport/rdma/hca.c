@@ -98,6 +98,7 @@ static struct ibv_mr *register_chunk(struct rdma_hca *hca, struct region *region
 		return mr;
 	err = errno;
 	region_unpin(region, p);
+	rdma_count_error(RDMA_ERROR_REGISTRATION);
 	log_write_limited(&register_limit, LOG_LEVEL_WARN,
 			  "cannot register %zu MiB of memory with an RDMA device, data is copied "
 			  "or refused: %s%s",
@@ -444,6 +445,7 @@ static void device_event(struct rdma_hca *hca, const struct ibv_async_event *eve
 	case IBV_EVENT_QP_FATAL:
 	case IBV_EVENT_QP_REQ_ERR:
 	case IBV_EVENT_QP_ACCESS_ERR:
+		rdma_count_error(RDMA_ERROR_QUEUE_PAIR);
 		c = event->element.qp->qp_context;
 		log_write_limited(&device_limit, LOG_LEVEL_WARN, "%s: RDMA device %s: %s",
 				  c->base.peer_name, device, what);
@@ -452,6 +454,7 @@ static void device_event(struct rdma_hca *hca, const struct ibv_async_event *eve
 		break;
 	case IBV_EVENT_COMM_EST: break; /* the first receive says so, too */
 	case IBV_EVENT_DEVICE_FATAL:
+		rdma_count_error(RDMA_ERROR_DEVICE);
 		log_write_limited(&device_limit, LOG_LEVEL_ERROR, "RDMA device %s: %s", device,
 				  what);
 		rdma_hca_lost(hca);
@@ -460,6 +463,7 @@ static void device_event(struct rdma_hca *hca, const struct ibv_async_event *eve
 		atomic_store(&((struct rdma_cq *)event->element.cq->cq_context)->broken, true);
 		/* fall through */
 	case IBV_EVENT_SRQ_ERR:
+		rdma_count_error(RDMA_ERROR_DEVICE);
 		log_write_limited(&device_limit, LOG_LEVEL_ERROR, "RDMA device %s: %s", device,
 				  what);
 		break;

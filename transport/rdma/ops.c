@@ -62,6 +62,20 @@ static void apply_keys(struct conn *conn, const struct conn_params *params)
 	}
 }
 
+static struct transport_error errors[] = {
+	[RDMA_ERROR_COMPLETION] = { .name = "completion" },
+	[RDMA_ERROR_QUEUE_PAIR] = { .name = "queue-pair" },
+	[RDMA_ERROR_CONNECTION] = { .name = "connection" },
+	[RDMA_ERROR_REGISTRATION] = { .name = "registration" },
+	[RDMA_ERROR_DEVICE] = { .name = "device" },
+	{ 0 },
+};
+
+void rdma_count_error(enum rdma_error error)
+{
+	atomic_fetch_add_explicit(&errors[error].count, 1, memory_order_relaxed);
+}
+
 const struct transport_ops rdma_transport = {
 	.name = "iser",
 	.listen = rdma_portal_listen,
@@ -75,4 +89,5 @@ const struct transport_ops rdma_transport = {
 	.cancel_data = rdma_cancel_data,
 	.hand_over = hand_over,
 	.close = rdma_close,
+	.errors = errors,
 };

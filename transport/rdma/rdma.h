@@ -386,6 +386,42 @@ void rdma_tx_cancel(struct rdma_conn *c);
 /* transfer_done() for what has ended inside a down-call. */
 void rdma_tx_report(struct rdma_conn *c);
 
+/* ops.c: counts, for who watches; the log says what it was. [any thread] */
+enum rdma_error {
+	RDMA_ERROR_COMPLETION, /* a work request has failed, not because others had */
+	RDMA_ERROR_QUEUE_PAIR, /* not to be created, or broken */
+	RDMA_ERROR_CONNECTION, /* not made */
+	RDMA_ERROR_REGISTRATION, /* of memory */
+	RDMA_ERROR_DEVICE,
+};
+void rdma_count_error(enum rdma_error error);
+
+/* capture.c */
+void rdma_captured_put(struct rdma_conn *c, const struct transfer *t);
+void rdma_captured_get(struct rdma_conn *c, const struct transfer *t);
+void rdma_captured_got(struct rdma_conn *c, const struct transfer *t);
+
+/* The Data-In that the Writes of t stand for, when all are posted; the status is a PDU of its own. */
+static inline void rdma_capture_put(struct rdma_conn *c, const struct transfer *t)
+{
+	if (__builtin_expect(c->base.tap != NULL, 0) && t->received == t->len)
+		rdma_captured_put(c, t);
+}
+
+/* The R2T that its Read stands for, */
+static inline void rdma_capture_get(struct rdma_conn *c, const struct transfer *t)
+{
+	if (__builtin_expect(c->base.tap != NULL, 0))
+		rdma_captured_get(c, t);
+}
+
+/* and the Data-Out that it has brought, if it has. */
+static inline void rdma_capture_got(struct rdma_conn *c, const struct transfer *t)
+{
+	if (__builtin_expect(c->base.tap != NULL, 0) && t->received)
+		rdma_captured_got(c, t);
+}
+
 /* What the transport puts into struct remote_data: the address of the command's byte 0 in either
  * direction, write STag << 32 | read STag, ISER_WSV and ISER_RSV << 32 | EDTL. */
 enum { REMOTE_WRITE_VA, REMOTE_READ_VA, REMOTE_STAGS, REMOTE_FLAGS_EDTL };

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "capture.h"
 #include "core/log.h"
 
 static struct log_limit peer_limit = LOG_LIMIT(10);
@@ -181,6 +182,7 @@ static void pdu_arrived(struct rdma_conn *c, struct rdma_recv *recv, uint32_t le
 	pdu->dropped = pdu->data_digest_error = false;
 	memset(&pdu->remote, 0, sizeof(pdu->remote));
 	stat_add(&c->base.pdus_in, 1);
+	capture_received(&c->base, pdu);
 	dispatch(c, ih, recv);
 }
 

@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "capture.h"
 #include "core/log.h"
 
 /* A post being put together. Inline data has to stay until it is posted only. */
@@ -163,6 +164,7 @@ static struct ibv_send_wr *add_send(struct post *post, const union pdu_header *h
 	build_message(text, h, data, len);
 	wr = add_wr(post, IBV_WR_SEND, text, size, lkey, bounce);
 	wr->send_flags = is_inline ? IBV_SEND_INLINE : 0;
+	capture_pdu(&c->base, CAPTURE_OUT, h, data, len);
 	stat_add(&c->base.pdus_out, 1);
 	c->rx.taken -= c->rx.taken > 0;
 	return wr;
@@ -250,6 +252,7 @@ static bool add_put(struct post *post, struct transfer *t)
 	while (t->received < t->len) {
 		if (!has_room(post, 2) || !add_write(post, t))
 			return false;
+		rdma_capture_put(post->c, t);
 	}
 	if (t->with_status && (!has_room(post, 1) || !add_response(post, t)))
 		return false;
@@ -290,6 +293,7 @@ static bool add_read(struct post *post, struct transfer *t)
 		c->tx.reads_out++;
 	}
 	last_sent(post)->item = container_of(&t->node, struct tx_item, node);
+	rdma_capture_get(c, t);
 	return true;
 }
 
@@ -418,6 +422,7 @@ static void done(struct rdma_conn *c, struct tx_item *item, enum transfer_result
 	if (item->h.bhs.opcode == OP_DATA_IN)
 		c->base.bytes_queued -= tx_item_weight(item);
 	t->received = item->h.bhs.opcode == OP_R2T && result == TRANSFER_OK ? t->len : 0;
+	rdma_capture_got(c, t);
 	t->result = result;
 	c->base.up->transfer_done(&c->base, t);
 }

@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#include "capture.h"
+
 static struct get **bucket(struct tcp_conn *c, uint32_t itt)
 {
 	return &c->gets[(itt ^ itt >> 16) % GET_BUCKETS];
@@ -373,6 +375,16 @@ static void burst_done(struct tcp_conn *c, struct get *g, struct burst *b)
 	}
 }
 
+/* What has landed, if it has, ends where the next byte would have gone. */
+static void capture_data_out(struct tcp_conn *c)
+{
+	const struct pdu *pdu = &c->rx.pdu;
+	const uint8_t *end = c->rx.land;
+
+	capture_write(&c->base, CAPTURE_IN, &pdu->h, pdu->ahs, pdu->ahs_len,
+		      end ? end - pdu->data_len : NULL, pdu->data_len);
+}
+
 void tcp_data_out_end(struct tcp_conn *c, bool digest_ok)
 {
 	const struct bhs_data_out *h = &c->rx.pdu.h.data_out;
@@ -382,6 +394,8 @@ void tcp_data_out_end(struct tcp_conn *c, bool digest_ok)
 	struct get *g = c->rx.get;
 	bool solicited, full;
 
+	if (__builtin_expect(c->base.tap != NULL, 0))
+		capture_data_out(c);
 	if (!digest_ok) {
 		protocol_error(c, REJECT_DATA_DIGEST, false);
 		if (c->rx.get != g)

@@ -26,6 +26,7 @@ struct listener {
 	int fd;
 	int spare; /* given up to refuse a connection when no descriptor is left */
 	bool started, armed;
+	bool shared; /* the socket: somebody else listens on it when we do not any more */
 	struct io_op accept;
 	struct timer backoff;
 	struct work start;
@@ -159,6 +160,15 @@ static void start(struct work *work)
 		arm(l);
 }
 
+/* One that listens: ours is a copy, so that either may be closed. */
+static int copy_socket(struct portal_address *addr, const char **step)
+{
+	int fd = fcntl(addr->socket, F_DUPFD_CLOEXEC, 0);
+
+	*step = "take over the socket that listens there";
+	return fd < 0 ? -errno : fd;
+}
+
 /* Returns the socket or -errno with the step that failed. */
 static int open_socket(struct portal_address *addr, const char **step)
 {
@@ -199,8 +209,10 @@ static int tcp_listen(struct reactor *r, struct portal_address *addr, const stru
 {
 	struct listener *l = calloc(1, sizeof(*l));
 	const char *step = "listen";
-	int fd = l ? open_socket(addr, &step) : -ENOMEM;
+	int fd = -ENOMEM;
 
+	if (l)
+		fd = addr->socket ? copy_socket(addr, &step) : open_socket(addr, &step);
 	if (fd < 0) {
 		char name[64];
 
@@ -214,6 +226,7 @@ static int tcp_listen(struct reactor *r, struct portal_address *addr, const stru
 	l->ctx = ctx;
 	l->refs = 1;
 	l->fd = fd;
+	l->shared = addr->socket;
 	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	l->accept.done = accepted;
 	l->backoff.fn = backoff_over;
@@ -229,8 +242,10 @@ static int tcp_listen(struct reactor *r, struct portal_address *addr, const stru
 static void tcp_unlisten(struct listener *l)
 {
 	atomic_store(&l->closed, true);
-	/* The accept in flight holds the socket; this ends listening at once. */
-	shutdown(l->fd, SHUT_RDWR);
+	/* The accept in flight holds the socket; this ends listening at once. On a shared one those who
+	 * connect now wait for the next daemon. */
+	if (!l->shared)
+		shutdown(l->fd, SHUT_RDWR);
 	close(l->fd);
 	if (l->spare >= 0)
 		close(l->spare);

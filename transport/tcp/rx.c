@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "capture.h"
 #include "digest.h"
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -59,6 +60,7 @@ static bool deliver(struct tcp_conn *c, bool digest_ok)
 			gathered = rx->buf;
 		rx->buf = NULL;
 	}
+	capture_received(&c->base, pdu);
 	c->base.up->pdu_received(&c->base, pdu);
 	buf_put(c->base.reactor, pdu->buf);
 	buf_put(c->base.reactor, gathered);

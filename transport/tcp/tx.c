@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "capture.h"
 #include "digest.h"
 
 /* Room for one more PDU, whatever it is. */
@@ -58,6 +59,7 @@ static void add_pdu(struct tcp_conn *c, struct tx_batch *b, union pdu_header *h,
 
 	h->bhs.total_ahs_len = 0;
 	h->bhs.dlength = be24_of(len);
+	capture_pdu(&c->base, CAPTURE_OUT, h, data, len);
 	if (header_digest)
 		digest_put(add_text(b, DIGEST_LEN), crc32c_update(CRC32C_INIT, h, BHS_LEN));
 	b->pdus++;
@@ -117,7 +119,7 @@ static bool is_simple(const struct tcp_conn *c, const struct transfer *t)
 	       !(t->part | t->ack | params->header_digest | params->data_digest);
 }
 
-static bool add_simple(struct tx_batch *b, struct transfer *t)
+static bool add_simple(struct tcp_conn *c, struct tx_batch *b, struct transfer *t)
 {
 	struct bhs_data_in *h;
 
@@ -131,6 +133,7 @@ static bool add_simple(struct tx_batch *b, struct transfer *t)
 	h->ttt = be32_of(TAG_NONE);
 	h->datasn = be32_of(t->sn++);
 	h->buffer_offset = be32_of(0);
+	capture_pdu(&c->base, CAPTURE_OUT, (const union pdu_header *)h, t->data, t->len);
 	add_ref(b, t->data, t->len);
 	b->pdus++;
 	return true;
@@ -192,7 +195,7 @@ static bool add_item(struct tcp_conn *c, struct tx_batch *b, struct tx_item *ite
 	switch (item->h.bhs.opcode) {
 	case OP_DATA_IN:
 		if (__builtin_expect(is_simple(c, tx_item_transfer(item)), 1))
-			return add_simple(b, tx_item_transfer(item));
+			return add_simple(c, b, tx_item_transfer(item));
 		return add_data_in(c, b, tx_item_transfer(item));
 	case OP_R2T: return add_r2ts(c, b, tx_item_transfer(item));
 	default: return add_message(c, b, tx_item_pdu(item));
