@@ -4,7 +4,8 @@
 # make check       unit tests               make test     everything, all dependencies included
 # make integration against a live daemon    make guest    with the kernel initiator, in a VM
 # make fuzz [FUZZ_SECONDS=60]              make bench [ONLY=MARK|PATTERN QUICK=1 JSON=FILE]
-# make lint                                make install [PREFIX= DESTDIR=]
+# make lint                                make install [PREFIX= DESTDIR= UNITDIR=]
+# make package-test  Debian packages, built, installed and used in a clean root
 #
 # O=DIR    where to build (default build/)  CC=gcc|clang  V=1 shows the commands
 # SAN=address,undefined | SAN=thread        sanitizers, in an out folder of their own
@@ -16,6 +17,7 @@ comma := ,
 O ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 PREFIX ?= /usr/local
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 DISK ?= ram:1G
 PORTAL ?= 127.0.0.1:3260
 FUZZ_SECONDS ?= 60
@@ -30,7 +32,7 @@ OPT ?= -O2 -g
 STRINGS := unrolled_loop:256:noalign$(comma)libcall:-1:noalign
 STRINGS := -mmemset-strategy=$(STRINGS) -mmemcpy-strategy=$(STRINGS)
 STRINGS := $(shell $(CC) $(STRINGS) -E -x c /dev/null >/dev/null 2>&1 && echo '$(STRINGS)')
-PKGS := liburing libcrypto libisal libconfuse
+PKGS := liburing libcrypto libisal libconfuse jansson libmicrohttpd
 RDMA_PKGS := libibverbs
 CPPFLAGS = -I. -Iinclude -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
 CFLAGS = -std=gnu17 -pthread -fPIE $(OPT) $(STRINGS) $(WARN) $(HARDEN) $(SANFLAGS) $(EXTRA_CFLAGS)
@@ -45,6 +47,8 @@ RDMA := $(call objs,transport/rdma/*.c)
 RISERD := $(call objs,tools/riserd/*.c)
 BENCH := $(call objs,tools/riser-bench/*.c)
 ISNS := $(call objs,tools/riser-isns/*.c)
+RISER := $(call objs,tools/riser/*.c)
+TGTADM := $(call objs,tools/tgtadm/*.c)
 TESTLIB := $(call objs,tests/lib/*.c)
 TEST_OBJS := $(call objs,tests/unit/*_test.c tests/integration/*_test.c)
 TESTS := $(TEST_OBJS:.o=)
@@ -53,7 +57,8 @@ FUZZERS := $(FUZZ_OBJS:.o=)
 MEMORY_OBJS := $(call objs,tests/conformance/*.c)
 MEMORY := $(if $(MEMORY_OBJS),$(O)/tests/conformance/memory_target)
 FUZZLIB := $(filter-out $(FUZZ_OBJS),$(call objs,tests/fuzz/*.c))
-PROGS := $(if $(RISERD),$(O)/riserd) $(if $(BENCH),$(O)/riser-bench)
+PROGS := $(if $(RISERD),$(O)/riserd) $(if $(BENCH),$(O)/riser-bench) $(if $(RISER),$(O)/riser)
+PROGS += $(if $(TGTADM),$(O)/tgtadm)
 PLUGIN := $(if $(RDMA),$(O)/riser-rdma.so) $(if $(ISNS),$(O)/riser-isns)
 
 all: $(PROGS) $(PLUGIN)
@@ -63,7 +68,7 @@ memory-target: $(MEMORY)
 
 # Objects depend on the command that makes them, archives on the list of their members.
 $(O)/.flags: STAMP = $(CC) $(CPPFLAGS) $(CFLAGS) $(RDMA_CFLAGS)
-$(O)/.members: STAMP = $(LIB) $(RDMA) $(RISERD) $(TESTLIB) $(FUZZLIB)
+$(O)/.members: STAMP = $(LIB) $(RDMA) $(RISERD) $(RISER) $(TESTLIB) $(FUZZLIB)
 # riserd and its plug-in share structures: only with the same headers do they fit each other.
 $(O)/.build: STAMP = $(shell cat include/*.h core/*.h | sha256sum | cut -c 1-16)
 $(O)/.flags $(O)/.members $(O)/.build: FORCE
@@ -76,6 +81,7 @@ $(O)/%.o: %.c $(O)/.flags
 	@mkdir -p $(@D)
 	$(Q)$(if $(V),,echo "  CC      $<";) $(CC) $(CPPFLAGS) $(CFLAGS) $(OWN) -MMD -MP -c -o $@ $<
 $(RDMA): private OWN = $(RDMA_CFLAGS)
+$(O)/tools/riserd/metrics_page.o: tools/riserd/page.html
 $(O)/transport/plugin.o: private OWN = $(PLUGIN_BUILD)
 $(O)/transport/rdma/plugin.o: private OWN = $(RDMA_CFLAGS) $(PLUGIN_BUILD)
 $(O)/transport/plugin.o $(O)/transport/rdma/plugin.o: $(O)/.build
@@ -84,6 +90,8 @@ PLUGIN_BUILD = -DTRANSPORT_PLUGIN_BUILD='"$(file < $(O)/.build)"'
 $(O)/libriser.a: $(LIB)
 # For tests: with rdma-core's functions replaced by a test's.
 $(O)/librdma.a: $(filter-out %/libs.o,$(RDMA))
+# For tests: all of riser but its main().
+$(O)/librisercommand.a: $(filter-out %/main.o,$(RISER))
 # For tests: all of riserd but its main().
 $(O)/libriserd.a: $(filter-out %/main.o,$(RISERD))
 $(O)/libtest.a: $(TESTLIB)
@@ -110,6 +118,12 @@ $(O)/riser-rdma.so: $(RDMA) $(O)/riserd
 		> /dev/null || { rm -f $@; exit 1; }
 $(O)/riser-bench: $(BENCH) $(O)/libriser.a
 	$(LINK)
+$(O)/riser: $(RISER)
+	$(Q)$(if $(V),,echo "  LINK    $@";) $(CC) $(LDFLAGS) -o $@ $^ -ljansson -ledit -lm
+# Under the name of tgt-admin it is that.
+$(O)/tgtadm: $(TGTADM) $(O)/librisercommand.a
+	$(Q)$(if $(V),,echo "  LINK    $@";) $(CC) $(LDFLAGS) -o $@ $^ -ljansson
+	@ln -sf tgtadm $(@D)/tgt-admin
 # A program, because its library ends the process that it is in when it likes.
 $(O)/riser-isns: $(ISNS)
 	$(Q)$(if $(V),,echo "  LINK    $@";) $(CC) $(LDFLAGS) -o $@ $^ -lisns
@@ -123,7 +137,10 @@ $(FUZZERS): %: %.o $(O)/libfuzz.a $(O)/libtest.a $(O)/libriser.a
 	$(LINK)
 $(filter $(O)/tests/unit/transport_rdma_% $(O)/tests/fuzz/fuzz_iser%,$(TESTS) $(FUZZERS)): \
 	$(O)/librdma.a
-$(filter $(O)/tests/unit/riserd_% $(O)/tests/fuzz/fuzz_config%,$(TESTS) $(FUZZERS)): $(O)/libriserd.a
+$(filter $(O)/tests/unit/riserd_% $(O)/tests/fuzz/fuzz_con% $(O)/tests/fuzz/fuzz_sta%,$(TESTS) $(FUZZERS)): $(O)/libriserd.a
+$(filter $(O)/tests/fuzz/fuzz_import,$(FUZZERS)): $(O)/librisercommand.a $(O)/libriserd.a
+$(filter $(O)/tests/unit/riser_%,$(TESTS)): $(O)/librisercommand.a
+$(filter $(O)/tests/unit/riser_%,$(TESTS)): private LDLIBS += -ljansson -ledit -lm
 
 # Running
 
@@ -186,18 +203,20 @@ lint:
 	@ci/lint
 
 install: all
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin $(O)/riserd
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(O)/riser-bench
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/riser $(filter %.so,$(PLUGIN))
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/riser $(filter-out %.so,$(PLUGIN))
-	$(foreach s,1 5 8,$(foreach m,$(wildcard docs/*.$s),\
-		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$s $m;))
+	@$(SUBMAKE) install-files
+# What is built already.
+install-files:
+	packaging/install '$(O)' '$(DESTDIR)' '$(PREFIX)' '$(UNITDIR)'
+
+# Root and a Debian mirror: packages are built, installed and used in roots of their own.
+package-test:
+	@$(RUN) --name package --timeout 2400 tests/package
 
 clean:
 	@test ! -e $(O)/Makefile || { echo "clean: $(O) holds the sources" >&2; exit 1; }
 	rm -rf -- $(O)
 
--include $(patsubst %.o,%.d,$(LIB) $(RDMA) $(RISERD) $(BENCH) $(ISNS) $(TESTLIB) $(TEST_OBJS) \
+-include $(patsubst %.o,%.d,$(LIB) $(RDMA) $(RISERD) $(BENCH) $(ISNS) $(RISER) $(TGTADM) $(TESTLIB) $(TEST_OBJS) \
 	$(FUZZ_OBJS) $(FUZZLIB) $(MEMORY_OBJS))
-.PHONY: all tests fuzzers memory-target run check integration guest test fuzz bench lint install clean FORCE
+.PHONY: all tests fuzzers memory-target run check integration guest test fuzz bench lint install install-files package-test clean FORCE
 .SECONDARY:

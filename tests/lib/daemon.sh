@@ -12,6 +12,7 @@ pid=
 log=
 urls=()
 daemons=0
+controller=
 trap 'daemon_kill' EXIT
 trap 'exit 143' TERM
 
@@ -44,16 +45,21 @@ finish() {
 # --- the daemon ------------------------------------------------------------------------------
 
 # daemon_start ARGUMENT...: returns when riserd has said `ready`. Listens on a free port of
-# 127.0.0.1 unless the arguments name a portal or a configuration file.
+# 127.0.0.1 unless the arguments name a portal or a configuration file, and on a control socket here.
 daemon_start() {
 	local line portal=(-p 127.0.0.1:0)
 	case " $*" in *' -p '* | *' -c '*) portal=() ;; esac
 	daemons=$((daemons + 1))
+	# The usual one, unless another daemon still has it.
+	control=$TMPDIR/control.sock
+	[ -z "$controller" ] || ! kill -0 "$controller" 2>/dev/null || control=$TMPDIR/control.$daemons.sock
+	case " $*" in *' --control '*) ;; *) portal+=(--control "$control") ;; esac
 	log=$TMPDIR/riserd.$daemons.err
 	urls=()
 	mkfifo "$TMPDIR/stdout.$daemons"
 	"$RISERD" "${portal[@]}" "$@" >"$TMPDIR/stdout.$daemons" 2>"$log" &
 	pid=$!
+	[ "$control" != "$TMPDIR/control.sock" ] || controller=$pid
 	exec 7<"$TMPDIR/stdout.$daemons"
 	while IFS= read -r -t 30 -u 7 line; do
 		[ "$line" != ready ] || return 0

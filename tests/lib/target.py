@@ -28,6 +28,8 @@ class Target:
         self.innocent_login = None if innocent is None else dict(innocent)
         self.process = self.log = self.innocent = None
         self.address = self.iqn = None
+        self.control = os.path.join(tempfile.gettempdir(),
+                                    f"control-{os.getpid()}-{id(self):x}.sock")
         self.urls = []
         self.connections = []
         self.lun, self.luns = 0, tuple(range(len(disks)))
@@ -49,10 +51,11 @@ class Target:
 
     def start(self):
         portals = [word for portal in self.portals for word in ("-p", portal)]
+        control = () if "--control" in self.options else ("--control", self.control)
         self.log = tempfile.NamedTemporaryFile("w+", prefix="riserd-", suffix=".err")
         self.process = subprocess.Popen(
-            [os.environ["RISERD"], *portals, *self.options, *self.disks], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=self.log)
+            [os.environ["RISERD"], *portals, *control, *self.options, *self.disks],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log)
         try:
             self._wait_ready()
             if self.innocent_login is not None:

@@ -49,6 +49,27 @@ static void vanishes_on_its_way(void)
 	end(&w);
 }
 
+/* The session has come from an address that may do more. */
+static void no_more_rights_by_joining(void)
+{
+	const struct initiator_rule rules[] = {
+		{ .by_address = true,
+		  .from = { { [10] = 0xff, 0xff, 192, 0, 2, 1 }, 128 },
+		  .rights = nexus_rights_all() },
+		{ .rights = { .sees = { { 1 } } } },
+	};
+	struct world w;
+
+	begin(&w, "ram:1M", 2, FOUR);
+	w.rig.target.rules = rules;
+	w.rig.target.rule_count = 2;
+	CU_ASSERT_EQUAL(join(&w, 1, 1, w.rig.r), LOGIN_CANNOT_INCLUDE);
+	leave(&w, 1);
+	w.rig.target.rule_count = 1; /* whom no rule fits may do all */
+	CU_ASSERT_EQUAL(join(&w, 1, 1, w.rig.r), LOGIN_SUCCESS);
+	end(&w);
+}
+
 static void refusals(void)
 {
 	struct world w;
@@ -310,7 +331,7 @@ static void statistics(void)
 	end(&w);
 }
 
-UNIT_MAIN(TEST(joins_where_the_session_is), TEST(vanishes_on_its_way), TEST(refusals),
+UNIT_MAIN(TEST(joins_where_the_session_is), TEST(vanishes_on_its_way), TEST(no_more_rights_by_joining), TEST(refusals),
 	  TEST(too_many_connections), TEST(late_for_the_session),
 	  TEST(shares_what_is_the_session_s), TEST(order_across_connections), TEST(held_requests),
 	  TEST(held_logout), TEST(tags_are_the_session_s), TEST(statistics));

@@ -2,6 +2,7 @@
 /* The configuration as plain data, and the rules that only the whole of it can break. */
 #include "config.h"
 
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ struct config *config_new(void)
 	c->busy_poll_ns = 50 * NSEC_PER_USEC;
 	c->log_level = LOG_LEVEL_INFO;
 	c->limits = server_default_limits;
+	c->tree = json_object();
 	return c;
 }
 
@@ -35,6 +37,7 @@ static void free_target(struct config_target *t)
 	free_users(&t->chap);
 	free(t->allow);
 	free(t->from);
+	free(t->rules);
 	free(t->luns);
 }
 
@@ -47,6 +50,7 @@ void config_free(struct config *c)
 	for (unsigned int i = 0; i < c->file_count; i++)
 		free(c->files[i]);
 	free_users(&c->discovery_chap);
+	json_decref(c->tree);
 	free(c->targets);
 	free(c->files);
 	free(c->state);

@@ -43,6 +43,7 @@ struct config_users {
 struct config_lun {
 	unsigned int number;
 	struct bs_spec spec;
+	struct io_limits limits;
 	struct place place;
 };
 
@@ -55,6 +56,9 @@ struct config_target {
 	unsigned int allow_count;
 	struct address_range *from;
 	unsigned int from_count;
+	struct initiator_rule *rules; /* owned: of initiators */
+	unsigned int rule_count;
+	bool masked; /* some of them say which LUNs */
 	struct config_users chap;
 	char redirect[REDIRECT_MAX + 1]; /* where the target is; empty: here */
 	bool redirect_permanent;
@@ -63,6 +67,22 @@ struct config_target {
 	struct config_lun *luns; /* by ascending number */
 	unsigned int lun_count;
 	struct place place;
+};
+
+struct config_group {
+	char name[33]; /* empty: none */
+	gid_t gid;
+};
+
+/* Who may use the control socket, and where it is. */
+struct config_control {
+	char socket[108]; /* empty: the usual place */
+	struct config_group group, admin_group; /* may look; may do all */
+};
+
+/* HTTP for metrics and the status page. */
+struct config_metrics {
+	struct portal_address listen; /* len 0: there is none */
 };
 
 struct config {
@@ -78,6 +98,9 @@ struct config {
 	uint64_t busy_poll_ns;
 	enum log_level log_level;
 	struct server_limits limits;
+	struct config_control control;
+	struct config_metrics metrics;
+	struct json_t *tree; /* the same as it was written: tree.h; NULL: no memory for it */
 	char **files; /* names for struct place */
 	unsigned int file_count;
 };

@@ -200,6 +200,9 @@ static int close_old(struct plan *plan, bool files)
 	free(units);
 	if (used)
 		return used < 0 ? used : -EBUSY;
+	/* They are in no slot any more: who looks from now on does not see them. */
+	live_look(plan->live);
+	live_look_end(plan->live);
 	for (size_t i = 0; i < plan->count; i++) {
 		struct change *c = &plan->changes[i];
 
@@ -320,6 +323,28 @@ static int carry_out(struct plan *plan)
 	return 0;
 }
 
+int carry_out_one(struct live *live, struct change *change, bool force)
+{
+	struct plan plan = {
+		.live = live, .next = live->now, .changes = change, .count = 1, .force = force
+	};
+	int err = find_deferred(&plan);
+
+	if (!err)
+		err = open_units(&plan, false);
+	if (!err)
+		err = take_away(&plan);
+	if (!err)
+		err = open_deferred(&plan);
+	if (!err)
+		err = close_old(&plan, false);
+	if (err)
+		undo(&plan);
+	else
+		appear(&plan);
+	return err;
+}
+
 /* What can be changed at a start only. */
 static bool same_globals(const struct config *a, const struct config *b)
 {
@@ -334,8 +359,14 @@ static bool same_globals(const struct config *a, const struct config *b)
 		key = "busy-poll";
 	else if (strcmp(a->state ? a->state : "", b->state ? b->state : "") != 0)
 		key = "state";
-	else if (memcmp(&a->limits, &b->limits, sizeof(a->limits)) != 0)
-		key = "one of the timeouts and limits";
+	else if (strcmp(a->control.socket, b->control.socket) != 0)
+		key = "socket of control";
+	else if (a->metrics.listen.len != b->metrics.listen.len ||
+		 (a->metrics.listen.len &&
+		  !config_same_address(&a->metrics.listen, &b->metrics.listen)))
+		key = "listen of metrics";
+	else if (a->limits.max_connections != b->limits.max_connections)
+		key = "max-connections";
 	if (key)
 		log_error("%s: cannot change while riserd runs: restart it", key);
 	return !key;
@@ -345,8 +376,13 @@ static bool same_globals(const struct config *a, const struct config *b)
 
 int live_apply(struct live *live, struct config *config)
 {
+	return live_apply_how(live, config, false);
+}
+
+int live_apply_how(struct live *live, struct config *config, bool force)
+{
 	struct generation *before = live->now;
-	struct plan plan = { .live = live };
+	struct plan plan = { .live = live, .force = force };
 	int err;
 
 	if (!same_globals(before->config, config)) {
@@ -365,9 +401,15 @@ int live_apply(struct live *live, struct config *config)
 	} else {
 		close_old_portals(&plan, before);
 		set_all_access(&plan, before);
-		log_set_level(config->log_level);
+		/* Else an operator may have set it. */
+		if (config->log_level != before->config->log_level)
+			log_set_level(config->log_level);
+		server_set_limits(live->server, &config->limits);
+		live_look(live);
 		live->now = plan.next;
+		live_look_end(live);
 		generation_put(before);
+		set_limits(live);
 		live_resize(live);
 	}
 	free(plan.changes);
@@ -380,7 +422,9 @@ static int begin(struct live *live, struct plan *plan)
 	struct server_config cfg = { .exports = &plan->next->exports,
 				     .limits = plan->next->config->limits,
 				     .reactors = live->cfg.reactors,
-				     .reactor_count = live->cfg.reactor_count };
+				     .reactor_count = live->cfg.reactor_count,
+				     .event = live->cfg.event,
+				     .event_arg = live->cfg.event_arg };
 	int err = carry_out(plan);
 
 	if (err)
@@ -404,6 +448,7 @@ int live_create(const struct live_config *cfg, struct config *config, struct liv
 		free(live);
 		return err;
 	}
+	pthread_mutex_init(&live->looking, NULL);
 	live->cfg = *cfg;
 	err = begin(live, &plan);
 	free(plan.changes);
@@ -416,10 +461,10 @@ int live_create(const struct live_config *cfg, struct config *config, struct liv
 	return err;
 }
 
-static void visit_luns(const struct live *live,
-		       void (*visit)(struct live_target *target, unsigned int lun, struct lu *lu,
-				     void *arg),
-		       void *arg)
+void visit_units(const struct live *live,
+		 void (*visit)(struct live_target *target, unsigned int lun, struct lu *lu,
+			       void *arg),
+		 void *arg)
 {
 	for (unsigned int i = 0; i < live->now->config->target_count; i++) {
 		const struct config_target *t = &live->now->config->targets[i];
@@ -434,26 +479,6 @@ static void visit_luns(const struct live *live,
 	}
 }
 
-static void resize(struct live_target *target, unsigned int lun, struct lu *lu, void *arg)
-{
-	const struct live *live = arg;
-	struct backstore *bs = lu_backstore(lu);
-	int err = bs_resize(bs);
-
-	if (err)
-		log_error("%s LUN %u: %s: no size: %s", target->scsi.name, lun, bs->name,
-			  strerror(-err));
-	if (!lu_resize(lu))
-		return;
-	server_lun_event(live->server, &target->scsi, lun, UA_CAPACITY_CHANGED);
-	log_info("%s LUN %u: initiators are told of its new capacity", target->scsi.name, lun);
-}
-
-void live_resize(struct live *live)
-{
-	visit_luns(live, resize, live);
-}
-
 static void resume(struct live_target *target, unsigned int lun, struct lu *lu, void *arg)
 {
 	const struct live *live = arg;
@@ -464,12 +489,32 @@ static void resume(struct live_target *target, unsigned int lun, struct lu *lu, 
 
 void live_resume(struct live *live)
 {
-	visit_luns(live, resume, live);
+	visit_units(live, resume, live);
+}
+
+void live_look(struct live *live)
+{
+	pthread_mutex_lock(&live->looking);
+}
+
+void live_look_end(struct live *live)
+{
+	pthread_mutex_unlock(&live->looking);
 }
 
 const struct config *live_running(const struct live *live)
 {
 	return live->now->config;
+}
+
+const struct scsi_target *live_target(const struct live *live, unsigned int index)
+{
+	return &live->now->of[index]->scsi;
+}
+
+bool live_set_access(struct live *live, unsigned int index, uint16_t tag, enum access_state state)
+{
+	return target_set_access(&live->now->of[index]->scsi, tag, state);
 }
 
 struct server *live_server(const struct live *live)
@@ -494,77 +539,5 @@ void live_each_lun(const struct live *live,
 				 void *arg),
 		   void *arg)
 {
-	visit_luns(live, visit_public, &(struct visitor){ visit, arg });
-}
-
-/* --- The end */
-
-struct collected {
-	struct lu **units;
-	unsigned int count;
-};
-
-static void collect(struct live_target *target, unsigned int lun, struct lu *lu, void *arg)
-{
-	struct collected *all = arg;
-
-	(void)target, (void)lun;
-	if (all->units)
-		all->units[all->count] = lu;
-	all->count++;
-}
-
-/* All units that there are; NULL: no memory. */
-static struct lu **all_units(const struct live *live, unsigned int *count)
-{
-	struct collected all = { 0 };
-
-	visit_luns(live, collect, &all);
-	all.units = calloc(all.count + 1, sizeof(struct lu *));
-	all.count = 0;
-	if (all.units)
-		visit_luns(live, collect, &all);
-	*count = all.count;
-	return all.units;
-}
-
-int live_stop(struct live *live, const struct timespec *deadline)
-{
-	unsigned int count;
-	struct lu **units = all_units(live, &count);
-	int failed;
-
-	if (!units)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < count; i++)
-		lu_stop_job(units[i], live_signal, live);
-	for (unsigned int i = 0; i < count; i++) {
-		if (!live_wait(live, &live->done, deadline)) {
-			free(units);
-			return -ETIMEDOUT;
-		}
-	}
-	failed = flush_units(live, units, count, deadline);
-	free(units);
-	return failed > 0 ? -EIO : failed;
-}
-
-static void close_lun(struct live_target *target, unsigned int lun, struct lu *lu, void *arg)
-{
-	(void)arg;
-	target->scsi.lun[lun] = NULL;
-	close_unit(lu);
-}
-
-void live_destroy(struct live *live)
-{
-	if (!live)
-		return;
-	server_destroy(live->server);
-	if (live->now)
-		visit_luns(live, close_lun, NULL);
-	generation_put(live->now);
-	sem_destroy(&live->done);
-	sem_destroy(&live->flushed);
-	free(live);
+	visit_units(live, visit_public, &(struct visitor){ visit, arg });
 }

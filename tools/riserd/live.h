@@ -25,8 +25,12 @@ struct live_config {
 	unsigned int reactor_count;
 	struct store *store; /* borrowed; NULL: nothing survives a restart */
 	const struct transport_ops *tcp; /* tests have another */
+	const struct inherited *inherited; /* sockets that listen already; borrowed; NULL: none */
 	/* Called when a portal first wants RDMA; NULL with why. */
 	const struct transport_ops *(*load_rdma)(char *why, size_t why_size);
+	/* struct server_config has the same; NULL: nobody is told. */
+	void (*event)(const struct server_event *event, void *arg);
+	void *event_arg;
 	/* While the reactors do not run by themselves (tests): makes them turn; NULL: they run. */
 	void (*turn)(void *arg);
 	void *turn_arg;
@@ -38,12 +42,28 @@ int live_create(const struct live_config *cfg, struct config *config, struct liv
 /* Becomes what config says; takes it. -errno: nothing has changed, and the log has said why. Files and
  * block devices that stay are asked for their size again. */
 int live_apply(struct live *live, struct config *config);
+/* The same; force: sessions that would be in the way end. */
+int live_apply_how(struct live *live, struct config *config, bool force);
+/* One LUN of a target that is served comes, goes (lun NULL) or has another disk, and nothing else changes,
+ * or is looked at. lun is copied. -ENOENT: there is no such target, or no LUN to go. -errno as above. */
+int live_change_lun(struct live *live, const char *target, unsigned int number,
+		    const struct config_lun *lun, bool force);
+/* The LUN's file or block device may have another size: *size in bytes. -errno. */
+int live_resize_lun(struct live *live, const char *target, unsigned int number, uint64_t *size);
 /* Files and block devices may have another size. */
 void live_resize(struct live *live);
 /* After the reactors have begun to run: goes on with what the last daemon has left. */
 void live_resume(struct live *live);
 /* What runs; as long as nothing else is applied. Portals have their real ports. */
 const struct config *live_running(const struct live *live);
+/* [any thread but reactors] Until live_look_end() what live_running() and live_each_lun() show stays, and
+ * with it every unit that they show. Who looks waits for nothing meanwhile. */
+void live_look(struct live *live);
+void live_look_end(struct live *live);
+/* The one that live_running() has at `index`. */
+const struct scsi_target *live_target(const struct live *live, unsigned int index);
+/* [main thread] Of one of its portal groups. False: it has none with this tag. */
+bool live_set_access(struct live *live, unsigned int index, uint16_t tag, enum access_state state);
 struct server *live_server(const struct live *live);
 /* Each unit that is served. */
 void live_each_lun(const struct live *live,

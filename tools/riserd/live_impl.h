@@ -4,6 +4,7 @@
 #define RISERD_LIVE_IMPL_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ struct live {
 	bool rdma_tried;
 	char no_rdma[512];
 	sem_t done, flushed;
+	pthread_mutex_t looking; /* leaf: now, and every unit that a slot of it shows, stay */
 	struct flushing *late; /* see live_lun.c; NULL: there is none */
 };
 
@@ -59,6 +61,7 @@ struct plan {
 	struct generation *next;
 	struct change *changes;
 	size_t count;
+	bool force; /* sessions in the way end */
 	bool published; /* the server has some of next */
 	/* Portals of next that are served since the plan began. */
 	bool listening[CONFIG_PORTALS];
@@ -90,6 +93,8 @@ int drain_units(struct live *live, struct lu **units, unsigned int count);
 int find_users(struct live *live, struct lu **units, unsigned int count);
 void drain_pause(struct live *live); /* DRAIN_ROUNDS of them are LIVE_DRAIN_MS */
 void close_unit(struct lu *lu); /* and its backstore; NULL is fine */
+/* LUNs that go on have the limits that their configuration says now. */
+void set_limits(const struct live *live);
 
 /* live_portal.c */
 /* Opens what is not open yet, and finds out the ports of those that shall have any. */
@@ -103,6 +108,13 @@ void set_all_access(const struct plan *plan, const struct generation *before);
 void withdraw_ports(const struct generation *now);
 
 /* live.c */
+/* Each unit that is served. */
+void visit_units(const struct live *live,
+		 void (*visit)(struct live_target *target, unsigned int lun, struct lu *lu,
+			       void *arg),
+		 void *arg);
+/* One change of what runs, of which change->lu is made; what the configuration says stays as it is. */
+int carry_out_one(struct live *live, struct change *change, bool force);
 void live_signal(void *arg); /* posts live->done */
 /* done or flushed. False: the deadline has passed; NULL: there is none. */
 bool live_wait(struct live *live, sem_t *sem, const struct timespec *deadline);

@@ -33,12 +33,28 @@ int open_lun(struct live *live, const struct config_target *t, const struct conf
 		cfg.product = bs->driver->name;
 		err = lu_create(&cfg, lu, why, sizeof(why));
 	}
-	if (!err)
+	if (!err) {
+		lu_set_limits(*lu, &lun->limits);
 		return 0;
+	}
 	log_error("%s%s LUN %u: %s", place_of(lun, place, sizeof(place)), t->name, lun->number,
 		  why);
 	bs_close(bs);
 	return err;
+}
+
+void set_limits(const struct live *live)
+{
+	for (unsigned int i = 0; i < live->now->config->target_count; i++) {
+		const struct config_target *t = &live->now->config->targets[i];
+
+		for (unsigned int j = 0; j < t->lun_count; j++) {
+			struct lu *lu = live->now->of[i]->scsi.lun[t->luns[j].number];
+
+			if (lu)
+				lu_set_limits(lu, &t->luns[j].limits);
+		}
+	}
 }
 
 void close_unit(struct lu *lu)

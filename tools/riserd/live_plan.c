@@ -62,6 +62,9 @@ static void describe(const struct config_target *t, struct live_target *live,
 		.allow_count = t->allow_count,
 		.from = t->from,
 		.from_count = t->from_count,
+		.rules = t->rules,
+		.rule_count = t->rule_count,
+		.masked = t->masked,
 		.tag_count = t->tag_count,
 		.chap = { t->chap.user, t->chap.count },
 		.redirect = t->redirect[0] ? t->redirect : NULL,
@@ -249,10 +252,13 @@ struct exports *plan_narrow(const struct plan *plan)
 
 /* --- Sessions that would mind */
 
+enum { MINDING_MAX = 1024 }; /* that are ended at a time */
+
 struct minding {
 	const struct plan *plan;
 	bool tell;
 	unsigned int count;
+	uint16_t *tsih; /* of the first of them; NULL: nobody is to be ended */
 };
 
 static int by_target(const void *key, const void *element)
@@ -299,27 +305,55 @@ static void ask(const struct session_info *s, void *arg)
 	struct minding *m = arg;
 	const char *why = objection(m->plan, s);
 
-	if (why && m->count++ < 10 && m->tell)
+	if (!why)
+		return;
+	if (m->tsih && m->count < MINDING_MAX)
+		m->tsih[m->count] = s->tsih;
+	if (m->count++ < 10 && m->tell)
 		log_warn("%s: %s is logged in, session %u, and %s", s->target->name, s->initiator,
 			 s->tsih, why);
 }
 
-/* Those that have logged out are gone soon: a connection has 2 s for its last words. */
+/* Not under the lock of the registry. */
+static void end_sessions(const struct minding *m)
+{
+	for (unsigned int i = 0; m->tsih && i < m->count && i < MINDING_MAX; i++)
+		server_end_session(m->plan->live->server, m->tsih[i]);
+}
+
+static int refuse(const struct plan *plan, unsigned int count)
+{
+	if (plan->force)
+		log_error("%u sessions do not end: they have commands that hang", count);
+	else
+		log_error("the change would end %u sessions: let these initiators log out first",
+			  count);
+	return -EBUSY;
+}
+
+/* Those that have logged out are gone soon: a connection has 2 s for its last words. Sessions are ended
+ * when nobody can log in again who should not. */
 int plan_check_sessions(const struct plan *plan)
 {
 	enum { TRIES = 150, PAUSE_US = 20000 };
-	struct minding m;
+	struct minding m = { .plan = plan };
 
+	if (plan->force && !plan->published)
+		return 0;
+	if (plan->force)
+		m.tsih = calloc(MINDING_MAX, sizeof(*m.tsih));
 	for (unsigned int i = 0; i < TRIES; i++) {
-		m = (struct minding){ .plan = plan, .tell = i == TRIES - 1 };
+		m.count = 0;
+		m.tell = i == TRIES - 1;
 		server_each_session(plan->live->server, ask, &m);
 		if (!m.count)
-			return 0;
+			break;
+		end_sessions(&m);
 		if (plan->live->cfg.turn)
 			plan->live->cfg.turn(plan->live->cfg.turn_arg);
 		else
 			usleep(PAUSE_US);
 	}
-	log_error("the change would end %u sessions: let these initiators log out first", m.count);
-	return -EBUSY;
+	free(m.tsih);
+	return m.count ? refuse(plan, m.count) : 0;
 }

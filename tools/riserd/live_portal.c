@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Portals that come and go. A connection does not mind that its portal has gone. */
+#include "inherit.h"
 #include "live_impl.h"
 
 static const struct transport_ops *rdma_of(struct live *live)
@@ -53,6 +54,7 @@ static int listen_portal(struct live *live, struct config_portal *portal)
 
 	if (portal->transports == PORTAL_ISER)
 		return listen_iser_only(live, portal);
+	portal->address.socket = inherit_find(live->cfg.inherited, &portal->address);
 	err = server_listen(live->server, live->cfg.tcp, &portal->address, portal->tag, why,
 			    sizeof(why));
 	if (err) {

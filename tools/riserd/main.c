@@ -5,18 +5,26 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "change.h"
+#include "control.h"
 #include "core/slab.h"
+#include "inherit.h"
 #include "isns.h"
 #include "live.h"
+#include "metrics.h"
+#include "notify.h"
 #include "options.h"
 #include "parse.h"
 
@@ -25,12 +33,17 @@ enum { DRAIN_MS = 5000, STOP_LIMIT_S = 15 };
 struct daemon {
 	struct options options;
 	struct config *config; /* until live has it */
+	struct changes *changes;
 	struct slab *slab;
 	struct reactor *reactors[OPTION_CPUS];
 	unsigned int reactor_count, running;
 	struct store *store; /* NULL: nothing survives a restart */
 	struct live *live;
 	struct isns *isns; /* NULL: no server was named */
+	struct metrics *metrics; /* NULL: no HTTP */
+	struct notify *notify; /* NULL: there is no supervisor */
+	struct inherited *inherited; /* NULL: no socket listens already */
+	struct rpc_context rpc; /* .control is NULL: no socket */
 	sem_t done;
 };
 
@@ -92,11 +105,16 @@ static int go_live(struct daemon *d)
 		.reactor_count = d->reactor_count,
 		.store = d->store,
 		.tcp = &tcp_transport,
+		.inherited = d->inherited,
 		.load_rdma = transport_load_rdma,
+		.event = events_of_server,
+		.event_arg = d->rpc.events,
 	};
 	struct config *config = d->config;
 
 	d->config = NULL;
+	notify_status(d->notify, "opening the disks");
+	inherit_check(d->inherited, config);
 	return live_create(&cfg, config, &d->live);
 }
 
@@ -111,6 +129,48 @@ static int start_reactors(struct daemon *d)
 		}
 	}
 	return 0;
+}
+
+/* -errno: without it there is no service. */
+static int start_control(struct daemon *d)
+{
+	const char *given =
+		d->options.control ? d->options.control : live_running(d->live)->control.socket;
+	struct control_config cfg = {
+		.path = *given ? given : CONTROL_SOCKET,
+		.fd = -1,
+		.optional = !*given,
+		.context = &d->rpc,
+	};
+	struct timespec now;
+	struct control *control;
+	int err;
+
+	clock_gettime(CLOCK_REALTIME, &d->rpc.started);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	d->rpc.started_ns = (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+	d->rpc.live = d->live;
+	d->rpc.changes = d->changes;
+	d->rpc.state_file = changes_state_file(d->changes);
+	changes_serve(d->changes, d->live);
+	d->rpc.slab = d->slab;
+	d->rpc.reactors = d->reactors;
+	d->rpc.reactor_count = d->reactor_count;
+	d->rpc.config_file = d->options.file;
+	if (!d->options.control && !d->options.file)
+		return 0;
+	if (cfg.optional)
+		mkdir(CONTROL_FOLDER, 0755);
+	err = control_start(&cfg, &control);
+	return cfg.optional ? 0 : err;
+}
+
+/* What start_control() has filled in is for it, too. */
+static int start_metrics(struct daemon *d)
+{
+	const struct portal_address *listen = &live_running(d->live)->metrics.listen;
+
+	return listen->len ? metrics_start(&d->rpc, listen, &d->metrics) : 0;
 }
 
 static void print_luns(const struct config_portal *portal, const struct config_target *t)
@@ -177,17 +237,20 @@ static int stop(struct daemon *d)
 /* Again what the command line says, but for sizes, or what the file says by now. */
 static void reload(struct daemon *d)
 {
-	struct config *config;
+	struct change_failure failure;
+	bool ok;
 
-	if (!d->options.file) {
-		live_resize(d->live);
-		return;
-	}
-	config = config_parse_file(d->options.file, false, log_complaint);
-	if (config && config_supplement(config) && !live_apply(d->live, config))
+	notify_reloading(d->notify);
+	ok = changes_reload(d->changes, 0, NULL, &failure);
+	if (d->options.file && ok)
 		log_info("%s: serves what it says now", d->options.file);
-	else
-		log_error("%s: not applied, everything is as it was", d->options.file);
+	else if (!ok)
+		log_error("%s: not applied, everything is as it was: %s", d->options.file,
+			  failure.message);
+	if (d->options.file)
+		rpc_reloaded(&d->rpc, ok, ok ? "" : failure.message);
+	notify_serving(d->notify, live_running(d->live));
+	notify_ready(d->notify);
 }
 
 static _Atomic bool over; /* stop() has returned */
@@ -239,20 +302,61 @@ static void log_statistics(struct daemon *d)
 	server_log_statistics(live_server(d->live));
 }
 
+/* False: it is over. */
+static bool on_signal(struct daemon *d, unsigned int sig)
+{
+	if (sig == SIGUSR1)
+		log_statistics(d);
+	else if (sig == SIGHUP)
+		reload(d);
+	else
+		return false;
+	return true;
+}
+
+/* Signals and what clients of the control socket want changed, one after the other. */
+static void main_loop(struct daemon *d, const sigset_t *set)
+{
+	struct pollfd fds[] = {
+		{ .fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN },
+		{ .fd = control_main_fd(d->rpc.control), .events = POLLIN },
+	};
+	struct signalfd_siginfo info;
+	bool on = true;
+
+	if (fds[0].fd < 0) {
+		log_error("cannot wait for signals: %s; the end", strerror(errno));
+		return;
+	}
+	while (on) {
+		if (poll(fds, array_size(fds), -1) < 0)
+			continue;
+		if (fds[1].revents) {
+			control_run_main(d->rpc.control);
+			notify_serving(d->notify, live_running(d->live));
+		}
+		while (on && read(fds[0].fd, &info, sizeof(info)) == sizeof(info))
+			on = on_signal(d, info.ssi_signo);
+	}
+	close(fds[0].fd);
+}
+
 static int serve(struct daemon *d, sigset_t *set)
 {
 	pthread_t impatient;
-	int sig, status;
+	int status;
 
 	live_resume(d->live);
 	print_urls(d);
-	while (!sigwait(set, &sig) && (sig == SIGUSR1 || sig == SIGHUP)) {
-		if (sig == SIGUSR1)
-			log_statistics(d);
-		else
-			reload(d);
-	}
+	notify_serving(d->notify, live_running(d->live));
+	notify_watch(d->notify, d->reactors, d->reactor_count, live_server(d->live));
+	notify_ready(d->notify);
+	main_loop(d, set);
 	log_info("stopping");
+	control_stop(d->rpc.control);
+	metrics_stop(d->metrics);
+	notify_unwatch(d->notify);
+	notify_stopping(d->notify);
 	isns_stop(d->isns);
 	if (pthread_create(&impatient, NULL, second_signal, set))
 		return stop(d);
@@ -271,7 +375,13 @@ static void tear_down(struct daemon *d)
 		reactor_stop(d->reactors[i]);
 	for (unsigned int i = 0; i < d->running; i++)
 		reactor_join(d->reactors[i]);
+	notify_close(d->notify);
+	metrics_free(d->metrics);
 	live_destroy(d->live);
+	inherit_close(d->inherited);
+	log_observe(NULL, NULL);
+	events_free(d->rpc.events);
+	pthread_mutex_destroy(&d->rpc.lock);
 	if (d->store)
 		d->store->ops->close(d->store);
 	for (unsigned int i = 0; i < d->reactor_count; i++)
@@ -279,6 +389,7 @@ static void tear_down(struct daemon *d)
 	slab_destroy(d->slab);
 	config_free(d->config);
 	sem_destroy(&d->done);
+	changes_close(d->changes);
 	options_free(&d->options);
 	free(d);
 }
@@ -295,6 +406,20 @@ static void raise_limits(void)
 			setrlimit(limits[i], &r);
 		}
 	}
+}
+
+/* What commands have changed before the last restart. 0 or the exit status. */
+static int add_changes(struct daemon *d)
+{
+	struct config *given = d->config;
+	char why[CONFIG_WHY];
+	int err;
+
+	d->config = NULL;
+	err = changes_open(given, d->options.file, &d->changes, &d->config, why, sizeof(why));
+	if (err)
+		fprintf(stderr, "riserd: %s\n", why);
+	return err == -EBADMSG ? STATUS_CONFIG : err ? 1 : 0;
 }
 
 /* 0, or the exit status after a line that says what is wrong; -1: there is nothing to serve. */
@@ -318,9 +443,10 @@ static int configure(struct daemon *d, int argc, char **argv)
 		return 1;
 	}
 	if (!o->check_only)
-		return 0;
-	printf("%s: %u targets, %u portals\n", o->file, d->config->target_count,
-	       d->config->portal_count);
+		return add_changes(d);
+	printf("%s: %u target%s, %u portal%s\n", o->file, d->config->target_count,
+	       d->config->target_count == 1 ? "" : "s", d->config->portal_count,
+	       d->config->portal_count == 1 ? "" : "s");
 	return -1;
 }
 
@@ -330,8 +456,12 @@ int main(int argc, char **argv)
 	sigset_t set;
 	int status = 1;
 
-	if (!d || sem_init(&d->done, 0, 0))
+	if (!d || sem_init(&d->done, 0, 0) || pthread_mutex_init(&d->rpc.lock, NULL))
 		return 1;
+	d->rpc.events = events_new();
+	if (!d->rpc.events)
+		return 1;
+	log_observe(events_of_log, d->rpc.events);
 	status = configure(d, argc, argv);
 	if (status) {
 		tear_down(d);
@@ -348,8 +478,10 @@ int main(int argc, char **argv)
 	log_set_level(d->config->log_level);
 	raise_limits();
 	status = 1;
-	if (!open_store(d) && !create_reactors(d) && !go_live(d) && !start_isns(d) &&
-	    !start_reactors(d))
+	d->notify = notify_open();
+	if (!inherit_sockets(&d->inherited) && !open_store(d) && !create_reactors(d) &&
+	    !go_live(d) && !start_isns(d) && !start_reactors(d) && !start_control(d) &&
+	    !start_metrics(d))
 		status = serve(d, &set);
 	tear_down(d);
 	return status;

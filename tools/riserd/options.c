@@ -33,6 +33,7 @@ enum {
 	OPT_ERROR_RECOVERY_LEVEL,
 	OPT_LOGIN_FAILURES,
 	OPT_ALLOW_COLD_RESET,
+	OPT_CONTROL,
 	OPT_VERSION,
 };
 
@@ -62,6 +63,7 @@ static const struct option long_options[] = {
 	{ "error-recovery-level", required_argument, NULL, OPT_ERROR_RECOVERY_LEVEL },
 	{ "login-failures", required_argument, NULL, OPT_LOGIN_FAILURES },
 	{ "allow-cold-reset", no_argument, NULL, OPT_ALLOW_COLD_RESET },
+	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ 0 },
@@ -69,7 +71,7 @@ static const struct option long_options[] = {
 
 static const char usage[] =
 	"usage: riserd [OPTION]... DISK...\n"
-	"       riserd -c FILE [-t]\n"
+	"       riserd -c FILE [-t] [--control PATH]\n"
 	"Serve disks over iSCSI. DISK number i is LUN i of one target.\n"
 	"\n"
 	"  -c, --config FILE          serve what FILE says: riser.conf(5); SIGHUP reads it again\n"
@@ -96,6 +98,7 @@ static const char usage[] =
 	"      --redirect ADDR[:PORT][,permanent]  send initiators there\n"
 	"      --isns ADDR[:PORT]     register with the iSNS server there (port 3205)\n"
 	"      --state DIR            folder for what survives a restart ($STATE_DIRECTORY)\n"
+	"      --control PATH         socket that riser(1) speaks to\n"
 	"      --cpus LIST            one thread on each of these CPUs, e.g. 0,2-3 (all, at most 8)\n"
 	"      --memory SIZE          budget for data in flight (256M)\n"
 	"      --busy-poll US         spin at most so many microseconds before sleeping (50)\n"
@@ -240,6 +243,14 @@ bool options_parse_log_level(const char *text, enum log_level *out)
 	return false;
 }
 
+const char *options_log_level_name(enum log_level level)
+{
+	return level == LOG_LEVEL_ERROR	  ? "error"
+	       : level == LOG_LEVEL_WARN  ? "warn"
+	       : level == LOG_LEVEL_DEBUG ? "debug"
+					  : "info";
+}
+
 static int parse_log_level(struct options *o, const char *text)
 {
 	if (options_parse_log_level(text, &o->log_level))
@@ -343,6 +354,11 @@ static int parse_option(struct options *o, int opt, const char *arg)
 		o->busy_poll_ns = n * NSEC_PER_USEC;
 		return 0;
 	case OPT_LOG: return parse_log_level(o, arg);
+	case OPT_CONTROL:
+		if (!*arg)
+			return complain("--control: the name of the socket is empty");
+		o->control = arg;
+		return 0;
 	}
 	return parse_access(o, opt, arg);
 }
@@ -388,6 +404,7 @@ static int parse_disks(struct options *o, int count, char **args)
 	o->disks = calloc((size_t)count + 1, sizeof(*o->disks));
 	if (!o->disks)
 		return 1;
+	o->disk_texts = args;
 	for (int i = 0; i < count; i++) {
 		if (bs_parse(args[i], &o->disks[i], why, sizeof(why)))
 			return complain("%s: %s", args[i], why);
@@ -409,10 +426,10 @@ int options_parse(struct options *o, int argc, char **argv)
 	};
 	while ((opt = getopt_long(argc, argv, "c:tp:n:h", long_options, NULL)) != -1) {
 		if (opt == 'h' || opt == OPT_VERSION) {
-			fputs(opt == 'h' ? usage : "riserd 0.1\n", stdout);
+			fputs(opt == 'h' ? usage : "riserd " RISERD_VERSION "\n", stdout);
 			return -1;
 		}
-		others += opt != 'c' && opt != 't';
+		others += opt != 'c' && opt != 't' && opt != OPT_CONTROL;
 		status = parse_option(o, opt, optarg);
 		if (status)
 			return status;

@@ -8,6 +8,8 @@
 #include "core/log.h"
 #include "session.h"
 
+#define RISERD_VERSION "0.1"
+
 enum { OPTION_PORTALS = 64, OPTION_CPUS = REACTOR_MAX, ISNS_PORT = 3205 };
 
 struct option_portal {
@@ -48,9 +50,11 @@ struct options {
 	uint64_t busy_poll_ns;
 	enum log_level log_level;
 	struct server_limits limits;
+	const char *control; /* socket; NULL: what the file says, or none */
 	const char *file; /* -c: all else stands there; NULL: on the command line */
 	bool check_only; /* -t */
 	struct bs_spec *disks;
+	char **disk_texts; /* borrowed: the DISKs as they were given */
 	unsigned int disk_count;
 };
 
@@ -77,6 +81,7 @@ const char *options_make_redirect(const char *text, char out[REDIRECT_MAX + 1], 
 const char *options_set_portal(struct option_portal *p, const char *key, const char *value);
 /* False: there is no such level. */
 bool options_parse_log_level(const char *text, enum log_level *out);
+const char *options_log_level_name(enum log_level level);
 /* "ADDR[:PORT]": the iSNS server. 0 or 2. */
 int options_parse_isns(struct options *o, const char *text);
 /* USER:FILE: one more user, and how we prove ourselves to him. opt: for messages. 0 or 2. */

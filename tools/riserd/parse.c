@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "parse_impl.h"
+#include "secret.h"
+#include "tree.h"
 
 enum { FILE_MAX = 64 << 20, FILES_MAX = 1024, LINE_MAX_SHOWN = 200 };
 
@@ -24,6 +26,28 @@ enum { FILE_MAX = 64 << 20, FILES_MAX = 1024, LINE_MAX_SHOWN = 200 };
 static struct parser *parsing;
 
 /* --- Complaints */
+
+/* A line that is shown may have what should stand in a file of its own. */
+static void hide_secret(char *line)
+{
+	static const char *const words[] = { "secret", "password", "passwd" };
+
+	for (unsigned int i = 0; i < array_size(words); i++) {
+		for (char *at = line; (at = strcasestr(at, words[i]));) {
+			size_t room = strlen(line), used;
+
+			at += strlen(words[i]);
+			/* The name of a file is none. */
+			if (!strncmp(at, "-file", 5))
+				continue;
+			at += strcspn(at, " =\t");
+			used = (size_t)(at - line);
+			if (*at)
+				snprintf(at, room - used + 1, " (hidden)");
+			break;
+		}
+	}
+}
 
 static bool copy_line(const struct source *source, unsigned int line, char *out, size_t size)
 {
@@ -43,6 +67,7 @@ static bool copy_line(const struct source *source, unsigned int line, char *out,
 	for (size_t i = 0; i < len; i++)
 		out[i] = iscntrl((unsigned char)at[i]) ? ' ' : at[i];
 	out[len] = '\0';
+	hide_secret(out);
 	return len > 0;
 }
 
@@ -174,15 +199,20 @@ __attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const cha
 
 static uint32_t *seen_of(const struct key *table)
 {
-	return table == global_keys   ? &parsing->globals
-	       : table == portal_keys ? &parsing->portal_seen
-	       : table == target_keys ? &parsing->target_seen
-	       : table == lun_keys    ? &parsing->lun_seen
-				      : &parsing->chap.seen;
+	return table == global_keys	 ? &parsing->globals
+	       : table == portal_keys	 ? &parsing->portal_seen
+	       : table == target_keys	 ? &parsing->target_seen
+	       : table == lun_keys	 ? &parsing->lun_seen
+	       : table == control_keys	 ? &parsing->control_seen
+	       : table == metrics_keys	 ? &parsing->metrics_seen
+	       : table == initiator_keys ? &parsing->initiator_seen
+					 : &parsing->chap.seen;
 }
 
-static const struct key *const tables[] = { global_keys, portal_keys, target_keys, lun_keys,
-					    chap_keys };
+static const struct key *const tables[] = {
+	global_keys, portal_keys,    target_keys,  lun_keys,
+	chap_keys,   initiator_keys, control_keys, metrics_keys
+};
 
 static int set_key(const struct key *table, unsigned int i, cfg_t *cfg, cfg_opt_t *opt,
 		   const char *value)
@@ -207,7 +237,8 @@ static int set_key(const struct key *table, unsigned int i, cfg_t *cfg, cfg_opt_
 
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
-	static const char *const names[] = { NULL, "portal", "target", "lun", "chap" };
+	static const char *const names[] = { NULL,   "portal",	  "target",  "lun",
+					     "chap", "initiator", "control", "metrics" };
 	const struct key *table = tables[0];
 
 	*(const char **)result = value;
@@ -230,8 +261,13 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 	} sections[] = { { "portal", parse_portal_end },
 			 { "target", parse_target_end },
 			 { "lun", parse_lun_end },
+			 { "initiator", parse_initiator_end },
 			 { "chap", parse_chap_end } };
-	const char *title = cfg_title(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1));
+	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	const char *title = cfg_title(section);
+
+	if (!strcmp(opt->name, "initiator") && !parse_initiator_lists(parsing, section))
+		return -1;
 
 	for (unsigned int i = 0; i < array_size(sections) && title; i++) {
 		if (!strcmp(sections[i].name, opt->name))
@@ -253,44 +289,29 @@ static int on_discovery(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-/* --- Files */
-
-/* To libconfuse // inside of a word, as in /srv//disk, is part of it; # and the other one end it. */
-static bool in_word(const char *text, const char *c)
+static int on_control(cfg_t *cfg, cfg_opt_t *opt)
 {
-	return c > text && !strchr(" \t\r\n{}()=+,*\"'", c[-1]);
-}
-
-/* What comments hide, but for the ends of lines. */
-static void blank_comments(char *text)
-{
-	char quote = 0;
-
-	for (char *c = text; *c; c++) {
-		const char *end;
-
-		if (quote) {
-			if (*c == '\\' && c[1])
-				c++;
-			else if (*c == quote)
-				quote = 0;
-			continue;
-		}
-		if (*c == '"' || *c == '\'')
-			quote = *c;
-		if (*c == '#' || (*c == '/' && c[1] == '/' && !in_word(text, c))) {
-			end = c + strcspn(c, "\n");
-		} else if (*c == '/' && c[1] == '*') {
-			end = strstr(c + 2, "*/");
-			end = end ? end + 2 : c + strlen(c);
-		} else {
-			continue;
-		}
-		for (; c < end; c++)
-			*c = *c == '\n' ? '\n' : ' ';
-		c--;
+	(void)opt;
+	if (parsing->control_line) {
+		parse_fail(parsing, (unsigned int)cfg->line, "control is given twice");
+		return -1;
 	}
+	parsing->control_line = (unsigned int)cfg->line;
+	return 0;
 }
+
+static int on_metrics(cfg_t *cfg, cfg_opt_t *opt)
+{
+	(void)opt;
+	if (parsing->metrics_line) {
+		parse_fail(parsing, (unsigned int)cfg->line, "metrics is given twice");
+		return -1;
+	}
+	parsing->metrics_line = (unsigned int)cfg->line;
+	return 0;
+}
+
+/* --- Files */
 
 static void free_sources(struct source *s)
 {
@@ -298,6 +319,7 @@ static void free_sources(struct source *s)
 
 	for (; s; s = next) {
 		next = s->next;
+		secret_wipe(s->text, s->len);
 		free(s->text);
 		free(s);
 	}
@@ -419,7 +441,8 @@ static cfg_t *grammar(void)
 {
 	static const cfg_opt_t end = CFG_END();
 	const cfg_flag_t titled = CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES;
-	cfg_opt_t chap[KEYS], lun[KEYS], target[KEYS], portal[KEYS], top[KEYS];
+	cfg_opt_t chap[KEYS], lun[KEYS], initiator[KEYS], target[KEYS], portal[KEYS], top[KEYS],
+		control[KEYS], metrics[KEYS];
 	cfg_opt_t chap_section = CFG_SEC("chap", chap, titled);
 	cfg_opt_t discovery[] = { chap_section, CFG_END() };
 	unsigned int n;
@@ -427,15 +450,21 @@ static cfg_t *grammar(void)
 
 	chap[add_keys(chap_keys, chap)] = end;
 	lun[add_keys(lun_keys, lun)] = end;
+	initiator[add_keys(initiator_keys, initiator)] = end;
 	portal[add_keys(portal_keys, portal)] = end;
+	control[add_keys(control_keys, control)] = end;
+	metrics[add_keys(metrics_keys, metrics)] = end;
 	n = add_keys(target_keys, target);
 	target[n++] = chap_section;
 	target[n++] = (cfg_opt_t)CFG_SEC("lun", lun, titled);
+	target[n++] = (cfg_opt_t)CFG_SEC("initiator", initiator, titled);
 	target[n] = end;
 	n = add_keys(global_keys, top);
 	top[n++] = (cfg_opt_t)CFG_SEC("portal", portal, titled);
 	top[n++] = (cfg_opt_t)CFG_SEC("target", target, titled);
 	top[n++] = (cfg_opt_t)CFG_SEC("discovery", discovery, CFGF_MULTI);
+	top[n++] = (cfg_opt_t)CFG_SEC("control", control, CFGF_MULTI);
+	top[n++] = (cfg_opt_t)CFG_SEC("metrics", metrics, CFGF_MULTI);
 	top[n++] = (cfg_opt_t)CFG_FUNC("include", on_include);
 	top[n] = end;
 	cfg = cfg_init(top, CFGF_NONE);
@@ -445,35 +474,13 @@ static cfg_t *grammar(void)
 	cfg_set_validate_func(cfg, "portal", on_section);
 	cfg_set_validate_func(cfg, "target", on_section);
 	cfg_set_validate_func(cfg, "target|lun", on_section);
+	cfg_set_validate_func(cfg, "target|initiator", on_section);
 	cfg_set_validate_func(cfg, "target|chap", on_section);
 	cfg_set_validate_func(cfg, "discovery", on_discovery);
+	cfg_set_validate_func(cfg, "control", on_control);
+	cfg_set_validate_func(cfg, "metrics", on_metrics);
 	cfg_set_validate_func(cfg, "discovery|chap", on_section);
 	return cfg;
-}
-
-/* The line of the last { that is not closed, which libconfuse does not mind; 0: there is none. */
-static unsigned int open_brace(const char *text)
-{
-	enum { DEPTH = 8 };
-	unsigned int lines[DEPTH] = { 0 }, depth = 0, line = 1;
-	char quote = 0;
-
-	for (const char *c = text; *c; c++) {
-		line += *c == '\n';
-		if (quote) {
-			if (*c == '\\' && c[1])
-				c++;
-			else if (*c == quote)
-				quote = 0;
-		} else if (*c == '"' || *c == '\'') {
-			quote = *c;
-		} else if (*c == '{' && depth < DEPTH) {
-			lines[depth++] = line;
-		} else if (*c == '}' && depth) {
-			depth--;
-		}
-	}
-	return depth ? lines[depth - 1] : 0;
 }
 
 static void parse_source(struct parser *p)
@@ -495,16 +502,19 @@ static void parse_source(struct parser *p)
 		parse_fail(p, 0, "out of memory");
 		return;
 	}
-	blank_comments(plain);
+	parse_blank_comments(plain);
 	parsing = p;
 	result = cfg_parse_buf(cfg, plain);
 	if (result != CFG_SUCCESS)
 		parse_fail(p, (unsigned int)cfg->line, "cannot be understood from here on");
-	line = open_brace(plain);
+	line = parse_open_brace(plain);
 	if (line)
 		parse_fail(p, line, "this { has no }");
+	if (!p->failed && tree_add(p->config->tree, cfg))
+		parse_fail(p, 0, "out of memory");
 	parsing = NULL;
 	cfg_free(cfg);
+	secret_wipe(plain, p->source->len);
 	free(plain);
 }
 
@@ -571,5 +581,19 @@ struct config *config_parse_text(const char *name, const char *text, size_t len,
 		copy[len] = '\0';
 	}
 	add_source(&p, name, copy, len);
+	return finish(&p);
+}
+
+struct config *config_parse_tree(const char *name, const json_t *tree, complain_fn *told)
+{
+	struct parser p;
+	size_t len = 0;
+	char *text;
+
+	if (!begin(&p, false, told))
+		return NULL;
+	p.ours = true;
+	text = tree_to_text(tree, &len);
+	add_source(&p, name, text, len);
 	return finish(&p);
 }

@@ -3,6 +3,8 @@
 #ifndef RISERD_PARSE_H
 #define RISERD_PARSE_H
 
+#include <jansson.h>
+
 #include "config.h"
 
 /* One mistake. text: what is wrong, and what was expected; line: as it stands in the file, NULL: it is
@@ -20,6 +22,9 @@ struct config *config_parse_file(const char *path, bool check, complain_fn *told
 /* The same of len bytes at text; `name` stands for the file. */
 struct config *config_parse_text(const char *name, const char *text, size_t len, bool check,
 				 complain_fn *told);
+
+/* The same of a tree (tree.h), in which secrets may stand as they are. */
+struct config *config_parse_tree(const char *name, const json_t *tree, complain_fn *told);
 
 /* To stderr, as compilers do; and to the log. */
 void print_complaint(const struct complaint *complaint);

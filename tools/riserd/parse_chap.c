@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Users and their secrets in the configuration file. */
 #include <ctype.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,36 @@ static const char *take_secret(struct parser *p, struct chap_account *a, const c
 	return ""; /* parse_fail() has said it */
 }
 
+/* As the state file has it: two digits a byte. */
+static const char *set_hex(struct parser *p, const struct key *key, const char *value)
+{
+	bool mutual = key->name[0] == 'm';
+	struct chap_account *a = mutual ? &p->chap.user.mutual : &p->chap.user.account;
+	size_t len = strlen(value) / 2;
+
+	if (!p->ours) {
+		parse_fail(p, p->line,
+			   "%s: is for riserd itself; secrets stand in files of their "
+			   "own, see secret-file",
+			   key->name);
+		return "";
+	}
+	if (a->secret_len || strlen(value) % 2 || len < CHAP_SECRET_MIN || len > CHAP_SECRET_MAX ||
+	    strspn(value, "0123456789abcdef") != 2 * len) {
+		/* Without the value. */
+		parse_fail(p, p->line, "%s: a secret has %d to %d bytes", key->name,
+			   CHAP_SECRET_MIN, CHAP_SECRET_MAX);
+		return "";
+	}
+	for (size_t i = 0; i < len; i++) {
+		char digits[3] = { value[2 * i], value[2 * i + 1], '\0' };
+
+		a->secret[i] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	a->secret_len = (uint8_t)len;
+	return NULL;
+}
+
 static const char *set_secret(struct parser *p, const struct key *key, const char *value)
 {
 	bool mutual = !strncmp(key->name, "mutual-", 7);
@@ -32,8 +63,10 @@ static const char *set_secret(struct parser *p, const struct key *key, const cha
 
 static bool is_user(const char *name)
 {
-	size_t len = strlen(name);
+	json_t *text = json_string(name);
+	size_t len = text ? strlen(name) : 0; /* of what is UTF-8, as iSCSI has it */
 
+	json_decref(text);
 	for (size_t i = 0; i < len; i++) {
 		if (iscntrl((unsigned char)name[i]))
 			return false;
@@ -56,6 +89,8 @@ const struct key chap_keys[] = {
 	{ "mutual", set_mutual, false },
 	{ "mutual-secret-file", set_secret, false },
 	{ "mutual-credential", set_secret, false },
+	{ "secret-hex", set_hex, false },
+	{ "mutual-secret-hex", set_hex, false },
 	{ 0 },
 };
 

@@ -213,8 +213,7 @@ static const char *set_alias(struct parser *p, const struct key *key, const char
 	return NULL;
 }
 
-/* "ADDR" or "ADDR/BITS". */
-static bool parse_range(const char *value, struct address_range *out)
+bool parse_range(const char *value, struct address_range *out)
 {
 	char text[INET6_ADDRSTRLEN];
 	const char *slash = strchr(value, '/');
@@ -241,7 +240,7 @@ static bool parse_range(const char *value, struct address_range *out)
 	return true;
 }
 
-static bool is_canonical(const struct address_range *r)
+bool parse_range_is_canonical(const struct address_range *r)
 {
 	for (unsigned int bit = r->bits; bit < 128; bit++) {
 		if (r->address[bit / 8] >> (7 - bit % 8) & 1)
@@ -263,7 +262,7 @@ static const char *set_allow(struct parser *p, const struct key *key, const char
 		return NULL;
 	}
 	if (parse_range(value, &range)) {
-		if (!is_canonical(&range))
+		if (!parse_range_is_canonical(&range))
 			return "a network whose address has no bits beyond its length";
 		grown = reallocarray(t->from, t->from_count + 1, sizeof(*t->from));
 		if (!grown)
@@ -368,6 +367,7 @@ bool parse_target_end(struct parser *p, const char *title, unsigned int line)
 	wrong = find_tags(p, &p->target);
 	if (wrong)
 		parse_fail(p, line, "target %.200s: %s", title, wrong);
+	parse_rules_check(p, line);
 	if (p->failed)
 		return false;
 	t = config_add_target(p->config);
@@ -459,6 +459,10 @@ const struct key lun_keys[] = {
 	{ "pi", set_disk_key, false },
 	{ "pi-path", set_disk_key, false },
 	{ "fault", set_disk_key, false },
+	/* how much in a second */
+	{ "iops", parse_lun_limit, false },
+	{ "bandwidth", parse_lun_limit, false },
+	{ "burst", parse_lun_limit, false },
 	{ 0 },
 };
 
@@ -475,6 +479,8 @@ bool parse_lun_end(struct parser *p, const char *title, unsigned int line)
 			   "lun %s: has no path; it takes ram:SIZE, null:SIZE, or the path "
 			   "of a file or block device",
 			   title);
+	else if (!parse_limits_end(p, &p->lun_limits, line))
+		return false;
 	if (p->failed)
 		return false;
 	lun = config_add_lun(&p->target);
@@ -484,10 +490,12 @@ bool parse_lun_end(struct parser *p, const char *title, unsigned int line)
 	}
 	snprintf(text, sizeof(text), "%s%s", p->lun_path, p->lun);
 	lun->number = (unsigned int)number;
+	lun->limits = p->lun_limits;
 	lun->place = (struct place){ p->source->name, line };
 	if (bs_parse(text, &lun->spec, why, sizeof(why)))
 		parse_fail(p, line, "lun %s: %s", title, why);
 	p->lun[0] = p->lun_path[0] = '\0';
+	p->lun_limits = (struct io_limits){ 0 };
 	p->lun_seen = 0;
 	return !p->failed;
 }
@@ -544,6 +552,7 @@ void parse_forget(struct parser *p)
 	secret_wipe(&p->chap, sizeof(p->chap));
 	free(t->allow);
 	free(t->from);
+	free(t->rules);
 	free(t->luns);
 	free(p->target_portals);
 }

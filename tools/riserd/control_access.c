@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Who may do what on the control socket: the kernel says who the peer is. root and our own user are
+ * administrators; control { group, admin-group } names those who may look, and those who may do all.
+ * What the names mean was looked up when the file was read: that may take as long as it likes.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control.h"
+
+enum { GROUPS_MAX = 65536 };
+
+/* Every group of the peer; NULL: not known. From malloc(). */
+static gid_t *peer_groups(int fd, size_t *count)
+{
+	gid_t probe, *groups;
+	socklen_t len = sizeof(probe);
+
+	*count = 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, &probe, &len) &&
+	    (errno != ERANGE || len > GROUPS_MAX * sizeof(gid_t)))
+		return NULL;
+	groups = malloc(len ? len : sizeof(gid_t));
+	if (groups && len && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len)) {
+		free(groups);
+		return NULL;
+	}
+	*count = groups ? len / sizeof(gid_t) : 0;
+	return groups;
+}
+
+static bool in_group(const struct config_group *group, gid_t gid, const gid_t *groups, size_t count)
+{
+	if (!group->name[0])
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (groups[i] == group->gid)
+			return true;
+	}
+	return gid == group->gid;
+}
+
+bool control_peer_level(struct rpc_context *context, int fd, enum rpc_level *level, uid_t *uid)
+{
+	struct config_control names = { 0 };
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	bool monitor, admin;
+	gid_t *groups;
+	size_t count;
+
+	*uid = (uid_t)-1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return false;
+	*uid = peer.uid;
+	*level = RPC_ADMIN;
+	if (!peer.uid || peer.uid == geteuid())
+		return true;
+	if (!context->live)
+		return false;
+	live_look(context->live);
+	names = live_running(context->live)->control;
+	live_look_end(context->live);
+	groups = peer_groups(fd, &count);
+	admin = in_group(&names.admin_group, peer.gid, groups, count);
+	monitor = in_group(&names.group, peer.gid, groups, count);
+	free(groups);
+	if (!admin)
+		*level = RPC_MONITOR;
+	return admin || monitor;
+}

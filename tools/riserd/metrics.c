@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The HTTP server. */
+#include "metrics.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "metrics_impl.h"
+#include "options.h"
+
+enum {
+	CONNECTIONS = 64,
+	TIMEOUT_S = 10, /* of a connection that says nothing, or reads nothing */
+	CONNECTION_BYTES = 16 << 10, /* for a request's header */
+	MADE_ANEW_MS = 250, /* an answer is not older */
+	TURN_MS = 1000, /* reactors have turned by then, or they hang */
+};
+
+/* Whether a reactor still turns. */
+struct pulse {
+	struct work work;
+	_Atomic bool beats; /* it has; else work is under way */
+};
+
+/* An answer that is made now and then. */
+struct kept {
+	struct MHD_Response *response; /* NULL: none yet */
+	uint64_t made; /* ns */
+};
+
+struct metrics {
+	struct metrics_view view;
+	struct MHD_Daemon *http;
+	bool loopback; /* listens there */
+	struct MHD_Response *page;
+	struct kept text, json;
+	struct pulse pulses[REACTOR_MAX];
+};
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* --- Answers */
+
+static struct MHD_Response *response_of(char *data, size_t len, enum MHD_ResponseMemoryMode mode,
+					const char *type)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(len, data, mode);
+
+	if (!r)
+		return NULL;
+	MHD_add_response_header(r, "Content-Type", type);
+	MHD_add_response_header(r, "Cache-Control", "no-store");
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	return r;
+}
+
+static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status, struct MHD_Response *r)
+{
+	return r ? MHD_queue_response(c, status, r) : MHD_NO;
+}
+
+static enum MHD_Result say(struct MHD_Connection *c, unsigned int status, const char *text)
+{
+	struct MHD_Response *r = response_of((char *)(uintptr_t)text, strlen(text),
+					     MHD_RESPMEM_MUST_COPY, "text/plain; charset=utf-8");
+	enum MHD_Result result;
+
+	if (r && status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(r, "Allow", "GET, HEAD");
+	result = answer(c, status, r);
+	if (r)
+		MHD_destroy_response(r);
+	return result;
+}
+
+static struct MHD_Response *make_text(struct metrics *m)
+{
+	char *data = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&data, &len);
+	bool failed;
+
+	if (!out)
+		return NULL;
+	metrics_write_text(&m->view, out);
+	failed = ferror(out);
+	if (fclose(out) || failed) {
+		free(data);
+		return NULL;
+	}
+	return response_of(data, len, MHD_RESPMEM_MUST_FREE,
+			   "text/plain; version=0.0.4; charset=utf-8");
+}
+
+static struct MHD_Response *make_json(struct metrics *m)
+{
+	json_t *json = metrics_json(&m->view);
+	char *data = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	json_decref(json);
+	return data ? response_of(data, strlen(data), MHD_RESPMEM_MUST_FREE, "application/json")
+		    : NULL;
+}
+
+/* Whoever asks in a loop costs no more than who asks now and then. */
+static struct MHD_Response *keep(struct metrics *m, struct kept *kept,
+				 struct MHD_Response *(*make)(struct metrics *m))
+{
+	uint64_t now = monotonic_ns();
+	struct MHD_Response *r;
+
+	if (kept->response && now - kept->made < MADE_ANEW_MS * NSEC_PER_MSEC)
+		return kept->response;
+	r = make(m);
+	if (!r)
+		return NULL;
+	if (kept->response)
+		MHD_destroy_response(kept->response); /* who is being answered has a share in it */
+	kept->response = r;
+	kept->made = now;
+	return r;
+}
+
+static enum MHD_Result answer_kept(struct metrics *m, struct MHD_Connection *c, struct kept *kept,
+				   struct MHD_Response *(*make)(struct metrics *m))
+{
+	struct MHD_Response *r = keep(m, kept, make);
+
+	return r ? answer(c, MHD_HTTP_OK, r)
+		 : say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory\n");
+}
+
+/* --- Health */
+
+static void beat(struct work *work)
+{
+	atomic_store(&container_of(work, struct pulse, work)->beats, true);
+}
+
+static void feel_pulses(struct metrics *m)
+{
+	const struct rpc_context *x = m->view.context;
+
+	for (unsigned int i = 0; i < x->reactor_count; i++) {
+		struct pulse *p = &m->pulses[i];
+
+		if (!atomic_exchange(&p->beats, false))
+			continue; /* the last one is still on its way */
+		p->work.fn = beat;
+		reactor_post(x->reactors[i], &p->work);
+	}
+}
+
+/* The first reactor that has not turned, or -1. */
+static int silent_reactor(const struct metrics *m)
+{
+	for (unsigned int i = 0; i < m->view.context->reactor_count; i++) {
+		if (!atomic_load(&m->pulses[i].beats))
+			return (int)i;
+	}
+	return -1;
+}
+
+static enum MHD_Result answer_health(struct metrics *m, struct MHD_Connection *c)
+{
+	static const struct timespec pause = { .tv_nsec = NSEC_PER_MSEC };
+	unsigned int waits = TURN_MS;
+	char text[128];
+	int silent;
+
+	feel_pulses(m);
+	while ((silent = silent_reactor(m)) >= 0 && waits--)
+		nanosleep(&pause, NULL);
+	if (silent < 0)
+		return say(c, MHD_HTTP_OK, "ok\n");
+	snprintf(text, sizeof(text), "reactor %d has not turned for %d ms\n", silent, TURN_MS);
+	return say(c, MHD_HTTP_SERVICE_UNAVAILABLE, text);
+}
+
+/* --- Requests */
+
+/* A name in the Host header that leads here may be anybody's: a page from elsewhere would read ours by it.
+ * Who has us listen elsewhere than on loopback wants us to be read. */
+static bool host_is_ours(const struct metrics *m, struct MHD_Connection *c)
+{
+	const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+	struct portal_address address;
+
+	if (!m->loopback || !host || options_parse_address(host, &address))
+		return true;
+	return !strncmp(host, "localhost", 9) && (!host[9] || host[9] == ':');
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *data_size, void **request)
+{
+	static int begun;
+	struct metrics *m = arg;
+
+	(void)version, (void)data;
+	/* With the first call an answer would be too early for whoever sends a body. */
+	if (!*request) {
+		*request = &begun;
+		return MHD_YES;
+	}
+	if (*data_size) {
+		*data_size = 0;
+		return MHD_YES;
+	}
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+		return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "this is only to look at: GET\n");
+	if (!host_is_ours(m, c))
+		return say(c, MHD_HTTP_FORBIDDEN,
+			   "ask for an address or localhost, not for a name\n");
+	if (!strcmp(url, "/"))
+		return answer(c, MHD_HTTP_OK, m->page);
+	if (!strcmp(url, "/metrics"))
+		return answer_kept(m, c, &m->text, make_text);
+	if (!strcmp(url, "/status.json"))
+		return answer_kept(m, c, &m->json, make_json);
+	if (!strcmp(url, "/healthz"))
+		return answer_health(m, c);
+	return say(c, MHD_HTTP_NOT_FOUND, "there are /, /metrics and /healthz\n");
+}
+
+/* --- Life */
+
+static int listen_on(const struct portal_address *addr, int *out)
+{
+	static const int on = 1;
+	int fd = socket(addr->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (!bind(fd, (const struct sockaddr *)&addr->addr, addr->len) && !listen(fd, SOMAXCONN)) {
+		*out = fd;
+		return 0;
+	}
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+static void tell(int fd)
+{
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+	char name[64];
+
+	getsockname(fd, (struct sockaddr *)&ss, &len);
+	address_format(&ss, name, sizeof(name));
+	log_info("metrics and status page: http://%s/", name);
+}
+
+static struct MHD_Response *make_page(void)
+{
+	struct MHD_Response *r = response_of((char *)(uintptr_t)metrics_page,
+					     (size_t)(metrics_page_end - metrics_page),
+					     MHD_RESPMEM_PERSISTENT, "text/html; charset=utf-8");
+
+	if (r)
+		MHD_add_response_header(r, "Content-Security-Policy",
+					"default-src 'none'; style-src 'unsafe-inline'; "
+					"script-src 'unsafe-inline'; connect-src 'self'; "
+					"img-src data:; base-uri 'none'; form-action 'none'; "
+					"frame-ancestors 'none'");
+	return r;
+}
+
+static int start_http(struct metrics *m, int fd)
+{
+	m->page = make_page();
+	if (!m->page)
+		return -ENOMEM;
+	m->http = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, m,
+				   MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+				   (unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+				   (unsigned int)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				   (size_t)CONNECTION_BYTES, MHD_OPTION_END);
+	return m->http ? 0 : -ENOMEM;
+}
+
+int metrics_start(struct rpc_context *context, const struct portal_address *addr,
+		  struct metrics **out)
+{
+	struct metrics *m = calloc(1, sizeof(*m));
+	int fd = -1, err = m ? listen_on(addr, &fd) : -ENOMEM;
+	char name[64];
+
+	*out = NULL;
+	if (!err) {
+		m->view.context = context;
+		m->loopback = options_is_loopback(addr);
+		for (unsigned int i = 0; i < context->reactor_count; i++)
+			m->pulses[i].beats = true;
+		err = start_http(m, fd);
+	}
+	if (!err) {
+		tell(fd);
+		*out = m;
+		return 0;
+	}
+	address_format(&addr->addr, name, sizeof(name));
+	log_error("metrics: cannot listen on %s: %s%s", name, strerror(-err),
+		  err == -EADDRINUSE ? "; choose another port for listen in metrics { }" : "");
+	if (fd >= 0)
+		close(fd);
+	metrics_free(m);
+	return err;
+}
+
+void metrics_stop(struct metrics *m)
+{
+	if (m && m->http)
+		MHD_stop_daemon(m->http); /* and closes the socket */
+	if (m)
+		m->http = NULL;
+}
+
+void metrics_free(struct metrics *m)
+{
+	if (!m)
+		return;
+	if (m->page)
+		MHD_destroy_response(m->page);
+	if (m->text.response)
+		MHD_destroy_response(m->text.response);
+	if (m->json.response)
+		MHD_destroy_response(m->json.response);
+	free(m);
+}
