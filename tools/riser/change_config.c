@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* riser config check, diff, dump, apply; riser user list, add, set, remove */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "change.h"
+#include "client.h"
+#include "commands.h"
+#include "out.h"
+
+enum { TEXT_MAX = 3 << 20, SECRET_MAX = 255 };
+
+/* --- config --- */
+
+/* The text of a file of ours, so that riserd need not be allowed to read it. NULL: said. */
+static char *read_text(const struct riser *r, const char *path)
+{
+	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	char *text = f ? malloc(TEXT_MAX + 2) : NULL;
+	size_t len = text ? fread(text, 1, TEXT_MAX + 1, f) : 0;
+	bool failed = !f || !text || ferror(f);
+	int err = errno;
+
+	if (f && f != stdin)
+		fclose(f);
+	if (text)
+		text[len] = '\0';
+	if (!failed && len <= TEXT_MAX && strlen(text) == len)
+		return text;
+	if (failed)
+		fail(r, STATUS_FAILED, path, NULL, "%s: cannot be read: %s", path, strerror(err));
+	else
+		fail(r, STATUS_CONFIG, path, NULL, "%s: is no text of at most %d bytes", path,
+		     TEXT_MAX);
+	free(text);
+	return NULL;
+}
+
+/* Without FILE it is riserd's own. */
+static enum status with_file(struct riser *r, const struct args *a, json_t **params)
+{
+	const char *path = args_operand(a, 0);
+	char *text, *whole;
+
+	*params = args_params(r, a);
+	if (!path)
+		return STATUS_OK;
+	text = read_text(r, path);
+	if (!text) {
+		json_decref(*params);
+		return STATUS_FAILED;
+	}
+	whole = realpath(path, NULL);
+	json_object_set_new(*params, "text", json_string(text));
+	json_object_set_new(*params, "file", json_string(whole ? whole : path));
+	free(whole);
+	free(text);
+	if (json_object_get(*params, "text"))
+		return STATUS_OK;
+	json_decref(*params);
+	return fail(r, STATUS_CONFIG, path, NULL, "%s: is no UTF-8 text", path);
+}
+
+static enum status run_check(struct riser *r, const struct args *a)
+{
+	json_t *params, *result;
+	enum status status = with_file(r, a, &params);
+
+	if (!status)
+		status = client_call(r, "config.check", params, &result);
+	if (status)
+		return status;
+	if (r->json) {
+		out_json(result);
+	} else {
+		out_text(stdout, member_text(result, "file"));
+		printf(": %lld targets, %lld luns, %lld portals\n",
+		       (long long)member_number(result, "targets"),
+		       (long long)member_number(result, "luns"),
+		       (long long)member_number(result, "portals"));
+	}
+	json_decref(result);
+	return STATUS_OK;
+}
+
+static enum status run_apply(struct riser *r, const struct args *a)
+{
+	const char *path = args_operand(a, 0);
+	json_t *params;
+	enum status status = with_file(r, a, &params);
+
+	return status ? status
+		      : change_call(r, a, params, "applied",
+				    path ? path : "the configuration file");
+}
+
+static void show_part(const struct riser *r, const char *title, const char *path,
+		      const json_t *diff)
+{
+	if (!json_array_size(diff))
+		return;
+	printf("%s%s", paint(r, COLOR_BOLD), title);
+	out_text(stdout, path);
+	printf("%s\n", paint(r, COLOR_OFF));
+	change_show_diff(r, diff);
+}
+
+static void show_diff(struct riser *r, const json_t *result)
+{
+	const json_t *later = json_object_get(result, "not_applied");
+	const json_t *state = json_object_get(result, "state");
+	const json_t *runtime = json_object_get(result, "runtime");
+
+	if (*member_text(result, "file_error")) {
+		out_text(stdout, member_text(result, "file_error"));
+		putchar('\n');
+	}
+	show_part(r, "not applied yet, of ", member_text(result, "file"), later);
+	show_part(r, "changed by commands, in ", member_text(result, "state_file"), state);
+	show_part(r, "changed by commands until riserd ends", "", runtime);
+	if (!json_array_size(later) && !json_array_size(state) && !json_array_size(runtime))
+		puts("no differences");
+}
+
+static enum status run_dump(struct riser *r, const struct args *a)
+{
+	json_t *result;
+	enum status status;
+
+	(void)a;
+	status = client_call(r, "config.dump",
+			     json_pack("{s:s}", "format", r->json ? "json" : "conf"), &result);
+	if (status)
+		return status;
+	if (r->json)
+		out_json(json_object_get(result, "tree"));
+	else
+		fputs(member_text(result, "text"), stdout);
+	json_decref(result);
+	return STATUS_OK;
+}
+
+/* --- user --- */
+
+static void show_users(struct riser *r, const json_t *users)
+{
+	struct table *t = table_new("USER|TARGET|MUTUAL");
+	const json_t *user;
+
+	each_member(users, user) {
+		const char *target = member_text(user, "target");
+
+		table_cell(t, "%s", member_text(user, "user"));
+		table_cell(t, "%s", *target ? target : "(discovery)");
+		table_cell(t, "%s", member_true(user, "mutual") ? "yes" : "no");
+	}
+	table_print(r, t);
+	table_free(t);
+}
+
+static void give_up(int sig)
+{
+	(void)sig;
+}
+
+/* One line from stdin; nobody sees it on a terminal, which Ctrl-C does not leave like that. */
+static bool read_secret(const char *prompt, char secret[SECRET_MAX + 2])
+{
+	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = give_up }, old[4];
+	struct termios before, quiet;
+	bool terminal = !tcgetattr(STDIN_FILENO, &before), ok;
+
+	for (unsigned int i = 0; i < 4 && terminal; i++)
+		sigaction(signals[i], &action, &old[i]);
+	if (terminal) {
+		quiet = before;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+		fprintf(stderr, "%s", prompt);
+	}
+	ok = fgets(secret, SECRET_MAX + 2, stdin);
+	if (terminal) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+		fputc('\n', stderr);
+	}
+	for (unsigned int i = 0; i < 4 && terminal; i++)
+		sigaction(signals[i], &old[i], NULL);
+	clearerr(stdin);
+	secret[ok ? strcspn(secret, "\n") : 0] = '\0';
+	return ok;
+}
+
+static enum status take_secret(struct riser *r, json_t *params, const char *user)
+{
+	char secret[SECRET_MAX + 2], prompt[300];
+	json_t *text;
+
+	if (json_object_get(params, "secret_file") || json_object_get(params, "credential"))
+		return STATUS_OK;
+	snprintf(prompt, sizeof(prompt), "secret of %.200s: ", user);
+	if (!read_secret(prompt, secret))
+		return fail(r, STATUS_USAGE, user, "write it to stdin, or name a --secret-file",
+			    "%s: there is no secret", user);
+	text = json_string(secret);
+	explicit_bzero(secret, sizeof(secret));
+	if (!text)
+		return fail(r, STATUS_USAGE, user, "--secret-file takes any bytes",
+			    "%s: the secret is no UTF-8 text", user);
+	json_object_set_new(params, "secret", text);
+	return STATUS_OK;
+}
+
+static enum status run_user(struct riser *r, const struct args *a)
+{
+	const char *user = args_operand(a, 0);
+	bool adds = !strcmp(args_command(a)->method, "user.add");
+	json_t *params = args_params(r, a);
+	enum status status = take_secret(r, params, user);
+
+	if (!status)
+		return change_call(r, a, params, adds ? "added" : "set", user);
+	json_decref(params);
+	return status;
+}
+
+static enum status run_remove(struct riser *r, const struct args *a)
+{
+	return change_call(r, a, args_params(r, a), "removed", args_operand(a, 0));
+}
+
+#define USER                                                       \
+	{                                                          \
+		.name = "USER", .kind = KIND_TEXT, .param = "user" \
+	}
+#define WHERE                                                                             \
+	{ .name = "target",                                                               \
+	  .kind = KIND_TARGET,                                                            \
+	  .value = "TARGET",                                                              \
+	  .param = "target",                                                              \
+	  .about = "a user of this target" },                                             \
+	{                                                                                 \
+		.name = "discovery", .param = "discovery", .about = "or one of discovery" \
+	}
+#define SECRETS                                                                               \
+	{ .name = "secret-file",                                                              \
+	  .kind = KIND_FILE,                                                                  \
+	  .value = "FILE",                                                                    \
+	  .param = "secret_file",                                                             \
+	  .about = "file of riserd's host that has the secret; else it is read from stdin" }, \
+		{ .name = "credential",                                                       \
+		  .kind = KIND_TEXT,                                                          \
+		  .value = "NAME",                                                            \
+		  .param = "credential",                                                      \
+		  .about = "credential of systemd that has it" },                             \
+		{ .name = "mutual",                                                           \
+		  .kind = KIND_TEXT,                                                          \
+		  .value = "NAME",                                                            \
+		  .param = "mutual",                                                          \
+		  .about = "as whom riserd proves itself to him" },                           \
+	{                                                                                     \
+		.name = "mutual-secret-file", .kind = KIND_FILE, .value = "FILE",             \
+		.param = "mutual_secret_file", .about = "and by what"                         \
+	}
+
+const struct command user_commands[] = {
+	{ .noun = "user",
+	  .verb = "list",
+	  .about = "CHAP users",
+	  .method = "user.list",
+	  .show = show_users },
+	{ .noun = "user",
+	  .verb = "add",
+	  .about = "Somebody more who may log in, by a secret of 12 to 255 bytes",
+	  .details = "The first user of a target makes CHAP necessary there.",
+	  .operands = WORDS(USER),
+	  .options = WORDS(WHERE, SECRETS, IF_NOT_EXISTS, CHANGE_OPTIONS),
+	  .flags = COMMAND_CHANGES,
+	  .method = "user.add",
+	  .run = run_user },
+	{ .noun = "user",
+	  .verb = "set",
+	  .about = "Give a user another secret",
+	  .operands = WORDS(USER),
+	  .options = WORDS(WHERE, SECRETS, CHANGE_OPTIONS),
+	  .flags = COMMAND_CHANGES,
+	  .method = "user.set",
+	  .run = run_user },
+	{ .noun = "user",
+	  .verb = "delete",
+	  .about = "Let a user log in no more",
+	  .operands = WORDS(USER),
+	  .options = WORDS(WHERE, IF_EXISTS, CHANGE_OPTIONS),
+	  .flags = COMMAND_CHANGES,
+	  .method = "user.remove",
+	  .run = run_remove },
+	{ .noun = NULL },
+};
+
+#define FILE_OPERAND(what)                                                                 \
+	{                                                                                  \
+		.name = "FILE", .kind = KIND_FILE, .flags = WORD_OPTIONAL, .about = (what) \
+	}
+
+const struct command config_commands[] = {
+	{ .noun = "config",
+	  .verb = "check",
+	  .about = "Look whether a configuration file is right",
+	  .operands = WORDS(FILE_OPERAND("riserd's own without a word; - is stdin")),
+	  .run = run_check },
+	{ .noun = "config",
+	  .verb = "diff",
+	  .about = "What the file says and does not run, and what commands have changed over it",
+	  .method = "config.diff",
+	  .show = show_diff },
+	{ .noun = "config",
+	  .verb = "apply",
+	  .about = "Read the configuration file again, or create and change what FILE says",
+	  .details = "All of it or, when anything is wrong, nothing. What FILE says goes over the "
+		     "configuration file, into the state file; nothing is deleted by it.",
+	  .operands = WORDS(FILE_OPERAND("portals, targets and discovery as in riser.conf(5); - is "
+					 "stdin")),
+	  .options = WORDS(CHANGE_OPTIONS),
+	  .flags = COMMAND_CHANGES,
+	  .method = "config.apply",
+	  .run = run_apply },
+	{ .noun = "config",
+	  .verb = "dump",
+	  .about = "A configuration file that makes what runs",
+	  .details = "Secrets that commands have set are not in it.",
+	  .run = run_dump },
+	{ .noun = NULL },
+};

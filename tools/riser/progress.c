@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "out.h"
+
+enum { BAR = 24, LINE_MAX_S = 60, LINE_PERCENT = 10, COLUMNS_MAX = 512 };
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+void progress_begin(struct progress *p, const struct riser *r)
+{
+	*p = (struct progress){ .r = r, .begun = now() };
+}
+
+static unsigned int columns(void)
+{
+	struct winsize w;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || w.ws_col < 20)
+		return 80;
+	return w.ws_col < COLUMNS_MAX ? w.ws_col : COLUMNS_MAX;
+}
+
+/* ", 2 min left", or "" while nobody can tell. */
+static void rest(const struct progress *p, uint64_t done, uint64_t total, char *out, size_t size)
+{
+	double seconds = now() - p->begun;
+
+	out[0] = '\0';
+	if (done > p->first && done < total && seconds >= 1)
+		snprintf(out, size, ", %s left",
+			 human_seconds(seconds * (double)(total - done) /
+				       (double)(done - p->first)));
+}
+
+static void draw(const struct progress *p, const char *what, const char *figures,
+		 unsigned int percent)
+{
+	const char *full = p->r->utf8 ? "\u2588" : "#", *empty = p->r->utf8 ? "\u2591" : ".";
+	unsigned int room = columns(), used = BAR + 6 + text_width(figures);
+	int name = room > used ? (int)(room - used - 1) : 0;
+
+	fprintf(stderr, "\r%.*s ", name, what);
+	for (unsigned int i = 0; i < BAR; i++)
+		fputs(i * 100 < percent * BAR ? full : empty, stderr);
+	fprintf(stderr, " %3u%%%s\033[K", percent, figures);
+	fflush(stderr);
+}
+
+void progress_show(struct progress *p, const char *what, uint64_t done, uint64_t total)
+{
+	unsigned int percent = total ? (unsigned int)((double)done * 100 / (double)total) : 0;
+	bool terminal = isatty(STDERR_FILENO);
+	double at = now();
+	char left[64], figures[160];
+
+	if (p->r->json)
+		return;
+	if (!p->shown)
+		p->first = done;
+	else if (terminal ? percent == p->percent && at - p->shown < 1
+			  : percent < p->percent + LINE_PERCENT && at - p->shown < LINE_MAX_S)
+		return;
+	p->shown = at;
+	p->percent = percent;
+	rest(p, done, total, left, sizeof(left));
+	snprintf(figures, sizeof(figures), " %s of %s%s", human_size(done), human_size(total),
+		 left);
+	p->bar = terminal;
+	if (terminal)
+		draw(p, what, total ? figures : "", percent);
+	else
+		fprintf(stderr, "%s: %u%%,%s\n", what, percent, figures);
+}
+
+void progress_end(struct progress *p)
+{
+	if (p->bar)
+		fputc('\n', stderr);
+	p->bar = false;
+	p->shown = 0;
+}
