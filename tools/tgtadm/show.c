@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The tree of --op show --mode target, line by line as scripts look for them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tgtadm.h"
+
+/* "192.0.2.1:51000" without its port. */
+static void print_address(const char *peer)
+{
+	const char *colon = strrchr(peer, ':');
+	int len = colon ? (int)(colon - peer) : (int)strlen(peer);
+
+	if (peer[0] == '[' && len > 2)
+		printf("%.*s", len - 2, peer + 1);
+	else
+		printf("%.*s", len, peer);
+}
+
+static void show_session(const json_t *s)
+{
+	const json_t *connections = json_object_get(s, "connections");
+	json_t *c;
+
+	printf("        I_T nexus: %" PRId64 "\n", member_number(s, "tsih"));
+	printf("            Initiator: %s alias: none\n", member_text(s, "initiator"));
+	each_member(connections, c) {
+		printf("            Connection: %" PRId64 "\n                IP Address: ",
+		       member_number(c, "cid"));
+		print_address(member_text(c, "peer"));
+		putchar('\n');
+	}
+}
+
+/* tgt has a controller at LUN 0, where riserd has none. */
+static void show_controller(unsigned int tid)
+{
+	printf("        LUN: 0\n"
+	       "            Type: controller\n"
+	       "            SCSI ID: IET     %04x%04x\n"
+	       "            SCSI SN: beaf%u0\n"
+	       "            Size: 0 MB, Block size: 1\n"
+	       "            Online: Yes\n"
+	       "            Removable media: No\n"
+	       "            Prevent removal: No\n"
+	       "            Readonly: No\n"
+	       "            SWP: No\n"
+	       "            Thin-provisioning: No\n"
+	       "            Backing store type: null\n"
+	       "            Backing store path: None\n"
+	       "            Backing store flags: \n",
+	       tid, 0, tid);
+}
+
+static const char *yes(bool is)
+{
+	return is ? "Yes" : "No";
+}
+
+static void show_lun(const json_t *l)
+{
+	const json_t *options = json_object_get(l, "options");
+	const char *kind = member_text(l, "kind"), *health = member_text(l, "health");
+	const char *path = member_text(l, "path"), *naa = member_text(l, "naa");
+	const char *serial = member_text(l, "serial");
+
+	printf("        LUN: %" PRId64 "\n            Type: disk\n", member_number(l, "lun"));
+	printf("            SCSI ID: %s\n            SCSI SN: %s\n", *naa ? naa : serial, serial);
+	printf("            Size: %" PRId64 " MB, Block size: %" PRId64 "\n",
+	       member_number(l, "size") / 1000000, member_number(l, "block_size"));
+	printf("            Online: %s\n",
+	       yes(strcmp(health, "absent") && strcmp(health, "no-size")));
+	printf("            Removable media: %s\n", yes(member_true(options, "removable")));
+	printf("            Prevent removal: No\n");
+	printf("            Readonly: %s\n", yes(member_true(l, "readonly")));
+	printf("            SWP: No\n            Thin-provisioning: Yes\n");
+	printf("            Backing store type: %s\n",
+	       !strcmp(kind, "file") || !strcmp(kind, "block") ? "rdwr" : kind);
+	printf("            Backing store path: %s\n", *path ? path : kind);
+	printf("            Backing store flags: %s\n",
+	       member_true(options, "direct") ? "direct" : "");
+}
+
+static void show_accounts(const json_t *target, const json_t *known)
+{
+	const json_t *users = json_object_get(target, "users");
+	const char *outgoing = member_text(known, "outgoing");
+	json_t *user;
+
+	puts("    Account information:");
+	each_member(users, user) {
+		printf("        %s\n", json_string_value(user));
+	}
+	if (*outgoing)
+		printf("        %s (outgoing)\n", outgoing);
+}
+
+static void show_rule(const char *word)
+{
+	const char *slash = strchr(word, '/');
+
+	/* One address has no length. */
+	if (slash && (!strcmp(slash, strchr(word, ':') ? "/128" : "/32")))
+		printf("        %.*s\n", (int)(slash - word), word);
+	else
+		printf("        %s\n", strcmp(word, "any") ? word : "ALL");
+}
+
+static void show_rules(const json_t *target, const json_t *known)
+{
+	const json_t *acl = json_object_get(known, "acl");
+	bool given = acl != NULL, address = false;
+	json_t *word;
+
+	puts("    ACL information:");
+	acl = acl ? acl : json_object_get(target, "allow");
+	/* Names alone mean: from anywhere. */
+	each_member(acl, word) {
+		const char *text = json_string_value(word);
+
+		address |= !strcmp(text, "any") || strchr(text, '/');
+		given |= !strcmp(text, NOBODY);
+	}
+	if (!given && !address)
+		puts("        ALL");
+	each_member(acl, word) {
+		if (strcmp(json_string_value(word), NOBODY) != 0)
+			show_rule(json_string_value(word));
+	}
+}
+
+static void show_target(struct tgt *t, const json_t *target, const json_t *sessions)
+{
+	const char *name = member_text(target, "name");
+	const json_t *known = memory_target(t, name), *luns = json_object_get(target, "luns");
+	const char *given = member_text(known, "name");
+	json_t *item;
+
+	printf("Target %" PRId64 ": %s\n", member_number(known, "tid"), *given ? given : name);
+	puts("    System information:\n        Driver: iscsi\n        State: ready\n"
+	     "    I_T nexus information:");
+	each_member(sessions, item) {
+		if (!strcmp(member_text(item, "target"), name))
+			show_session(item);
+	}
+	puts("    LUN information:");
+	if (!find_lun(target, 0))
+		show_controller((unsigned int)member_number(known, "tid"));
+	each_member(luns, item) {
+		show_lun(item);
+	}
+	show_accounts(target, known);
+	show_rules(target, known);
+}
+
+/* By number, as tgt has them. */
+int target_show_all(struct tgt *t)
+{
+	json_t *sessions = NULL, *target;
+	json_int_t last = 0, next;
+	int status = ask(t, "session.list", NULL, &sessions);
+
+	for (; !status; last = next) {
+		const json_t *found = NULL;
+
+		next = INT64_MAX;
+		each_member(t->targets, target) {
+			json_int_t tid =
+				member_number(memory_target(t, member_text(target, "name")), "tid");
+
+			if (tid > last && tid < next) {
+				next = tid;
+				found = target;
+			}
+		}
+		if (!found)
+			break;
+		show_target(t, found, sessions);
+	}
+	json_decref(sessions);
+	return status;
+}
