@@ -219,6 +219,7 @@ def slow(target):
     conn = listen(target)
     settle(conn, 6)
     write = conn.send(conn.command_pdu(write10(0, 1), 6, write=512, data=bytes(512)))
+    conn.ping()  # the write has begun
     config(BASE)
     said = reload(target, applied=False)
     check(f"commands of {conn.name}" in said, said)
