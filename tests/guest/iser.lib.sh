@@ -225,23 +225,6 @@ busy() {
 	until_true 60 done_beyond "$1" $(($(done_by "$1") + 50))
 }
 
-# fio_until FILE ARGUMENT...: run after run until the file is there, verifying while it writes
-fio_until() {
-	enough=$1
-	shift
-	until [ -e "$enough" ]; do
-		echo run
-		verified_fio --verify_backlog=32 "$@" || return
-	done
-}
-
-# fio_was_well FILE: what fio_until said; every run counted no error
-fio_was_well() {
-	cat "$1"
-	[ "$(grep -c '^run$' "$1")" -gt 0 ] &&
-		[ "$(grep -c '^run$' "$1")" -eq "$(grep -c 'err= 0:' "$1")" ]
-}
-
 # --- the kernel's target ---------------------------------------------------------------------
 
 lio_config=/sys/kernel/config/target

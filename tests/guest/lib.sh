@@ -161,6 +161,44 @@ verified_fio() {
 		--bsrange=4k-64k --verify=crc32c --verify_fatal=1 --do_verify=1 --end_fsync=1 --eta=never "$@"
 }
 
+# --- fio while something happens to its $disk; what it says is in $TMPDIR/fio -------------------
+
+# shellcheck disable=SC2154 # disk: the script's
+# writes: how many the kernel has seen completed
+writes() {
+	awk '{ print $5 }' "/sys/block/${disk#/dev/}/stat"
+}
+
+writes_beyond() {
+	[ "$(writes)" -gt "$1" ]
+}
+
+# fio_writes [COUNT]: so many more, or what it says tells why not
+fio_writes() {
+	until_true 60 writes_beyond $(($(writes) + ${1:-100})) || ! cat "$TMPDIR/fio"
+}
+
+# fio_until FILE ARGUMENT...: run after run until the file is there, verifying while it writes
+fio_until() {
+	enough=$1
+	shift
+	until [ -e "$enough" ]; do
+		echo run
+		verified_fio --verify_backlog=32 "$@" || return
+	done
+}
+
+# fio_was_well FILE: what fio_until said; every run counted no error
+fio_was_well() {
+	cat "$1"
+	[ "$(grep -c '^run$' "$1")" -gt 0 ] &&
+		[ "$(grep -c '^run$' "$1")" -eq "$(grep -c 'err= 0:' "$1")" ]
+}
+
+in_full_feature() {
+	[ "$(cat "$(session_of "$iqn")/state")" = LOGGED_IN ]
+}
+
 mounted() {
 	mountpoint -q "$1"
 }
