@@ -63,6 +63,15 @@ struct nexus_rights {
 	struct io_limits limits; /* of all its initiator does at the target, in whatever sessions */
 };
 
+static inline bool nexus_rights_equal(const struct nexus_rights *a, const struct nexus_rights *b)
+{
+	bool equal = io_limits_equal(&a->limits, &b->limits);
+
+	for (unsigned int i = 0; i < LUN_SET_LUNS / 32; i++)
+		equal = equal && a->sees.bits[i] == b->sees.bits[i] &&
+			a->only_reads.bits[i] == b->only_reads.bits[i];
+	return equal;
+}
 static inline struct nexus_rights nexus_rights_all(void)
 {
 	return (struct nexus_rights){ .sees = lun_set_all() };

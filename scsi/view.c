@@ -21,6 +21,18 @@ static bool counts(const struct scsi_task *task)
 	       (row->rule == RSV_READ || row->rule == RSV_WRITE);
 }
 
+/* Bytes that it may move. The initiator's word for that alone would make a debt that others have to wait
+ * for. */
+static uint32_t tokens_of(struct scsi_task *task)
+{
+	uint64_t bytes;
+
+	block_decode(task);
+	bytes = task->blocks < MAX_TRANSFER_BLOCKS ? task->blocks : MAX_TRANSFER_BLOCKS;
+	bytes <<= task->lu->block_shift;
+	return bytes < task->edtl ? (uint32_t)bytes : task->edtl;
+}
+
 static struct limiter *limiter_of(const struct lu *lu)
 {
 	return lu && lu_is(lu, LU_LIMITED) && !lu_is_leaving(lu) ? lu->limiter : NULL;
@@ -51,7 +63,7 @@ bool limits_pass(struct scsi_task *task)
 	if (!counts(task) || task->lent_data || lu_is_leaving(task->lu))
 		return true;
 	task->paid = 0;
-	task->tokens = task->edtl;
+	task->tokens = tokens_of(task);
 	return pass(task, go_on);
 }
 
@@ -120,14 +132,13 @@ static void compare(struct restriction *r, unsigned int lun)
 
 	if (!nexus->target->lun[lun] || !nexus->restricted)
 		return; /* for a new nexus all is new */
-	if (sees && !saw) {
+	if (sees && !saw)
 		atomic_store(&nexus->unit_attentions[lun], 1u << UA_POWER_ON);
-		atomic_store(&nexus->prevents_removal[lun], false);
-	} else if (sees && protection) {
+	else if (sees && protection)
 		atomic_fetch_or(&nexus->unit_attentions[lun], 1u << UA_MODE_CHANGED);
-	}
 	if (sees == saw)
 		return;
+	atomic_store(&nexus->prevents_removal[lun], false);
 	if (!r->changed++)
 		r->first = lun;
 }

@@ -28,7 +28,9 @@ bool abort_wait_names(const struct abort_wait *w, const struct command *c)
 		return task_uses(&c->task, w->lu);
 	if (w->lu) /* whatever target it was reached through */
 		return w->lu == target_lu_of(c->session->nexus.target, c->task.lun);
-	return !w->target || w->target == c->session->nexus.target;
+	if (w->target && w->target != c->session->nexus.target)
+		return false;
+	return !w->sees || w->asker == c->session || lun_set_has(w->sees, c->task.lun[1]);
 }
 
 void abort_wait_begin(struct abort_wait *w, struct reactor_state *rs)

@@ -321,6 +321,10 @@ struct abort_wait {
 	const struct session *session; /* NULL: every session of the reactor */
 	const struct lu *lu; /* NULL: every LUN of the session's target */
 	const struct scsi_target *target; /* with session NULL */
+	/* Of the target's LUNs, with lu NULL, those in `sees`, and all of asker, which does not see the
+	 * others. NULL: all. */
+	const struct lun_set *sees;
+	const struct session *asker;
 	const struct command *command; /* NULL: all that match */
 	bool aca; /* only the command with the ACA attribute */
 	bool medium; /* not those that are past_medium */

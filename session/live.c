@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "session/command.h"
 #include "session/name.h"
 #include "session/tmf.h"
 
@@ -257,14 +258,23 @@ static bool command_uses(const struct command *c)
 	return c->answered ? c->moving : c->submitted || c->task.aborted;
 }
 
+/* An answer that the initiator does not take is not waited for: its latency counts now, while the unit has a
+ * place for it. */
+static void count_answered(struct command *c)
+{
+	if (c->answered && !c->moving && c->task.latency && lu_is_leaving(c->task.lu))
+		command_count(c);
+}
+
 static bool session_uses(const struct session *s)
 {
-	const struct list *pos;
+	struct list *pos;
 	bool uses = false;
 
 	list_for_each(pos, &s->commands) {
-		const struct command *c = list_entry(pos, struct command, node);
+		struct command *c = list_entry(pos, struct command, node);
 
+		count_answered(c);
 		if (command_uses(c))
 			uses |= task_uses_leaving(&c->task);
 	}

@@ -305,6 +305,18 @@ static bool same_user(const struct login_result *a, const struct login_result *b
 	return !strcmp(a->user->account.user, b->user->account.user);
 }
 
+/* What an address may do is not to be had from another one, by way of a session that began there. */
+static bool same_rights(const struct session *s, const struct login_result *who)
+{
+	const char *user = who->user ? who->user->account.user : NULL;
+	struct nexus_rights rights;
+
+	if (!s->who.target)
+		return true;
+	rights = target_rights(s->who.target, who->initiator_name, &who->from, user);
+	return nexus_rights_equal(&rights, &s->nexus.rights);
+}
+
 /* RFC 7143 11.13.5. What is found is of the caller's reactor, and so does not go away under it. A
  * session has one user: whoever knows another secret of the target could read and abort its tasks. */
 enum login_status server_find_session(struct reactor_state *rs, const struct login_result *who,
@@ -327,6 +339,10 @@ enum login_status server_find_session(struct reactor_state *rs, const struct log
 	else
 		*out = s;
 	pthread_mutex_unlock(&server->lock);
+	if (*out && !same_rights(s, who)) {
+		*out = NULL;
+		status = LOGIN_CANNOT_INCLUDE;
+	}
 	return status;
 }
 

@@ -202,6 +202,7 @@ static struct tmf *tmf_new(struct iconn *ic, const struct bhs_tmf_request *req)
 	tmf->fenced = true;
 	tmf->everyone = everyone;
 	tmf->clears_aca = kinds[function].clears_aca;
+	tmf->sees = s->nexus.rights.sees;
 	tmf->deadline = reactor_now(s->rs->reactor) + TMF_TIMEOUT_S * NSEC_PER_SEC;
 	tmf->aborted = all_aborted;
 	tmf->visit_count = n;

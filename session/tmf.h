@@ -51,7 +51,8 @@ struct tmf {
 	bool write_hangs; /* in any of the visits */
 	bool unfenced; /* the time for that was over */
 	const struct command *command; /* ABORT TASK */
-	struct lu *lu; /* NULL: all of the target */
+	struct lu *lu; /* NULL: all of the target, */
+	struct lun_set sees; /* but of other nexuses what these LUNs have */
 	bool everyone; /* tasks of other nexuses too */
 	bool clears_aca;
 	struct fence_post *posts; /* owned */

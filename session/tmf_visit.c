@@ -106,6 +106,21 @@ static bool is_newer(const struct tmf *tmf, const struct command *c)
 	       !sn_lt(c->cmdsn, tmf->cmdsn);
 }
 
+/* Of another nexus where the one that asked does not see all: unit by unit. */
+static void clear_aca(const struct tmf *tmf, struct session *s)
+{
+	if (tmf->lu || s == tmf->session || lun_set_is_all(&tmf->sees)) {
+		nexus_clear_aca(&s->nexus, tmf->lu);
+		return;
+	}
+	for (unsigned int i = 0; i < TARGET_LUNS; i++) {
+		const struct lu *lu = s->nexus.target->lun[i]; /* which may leave meanwhile */
+
+		if (lu && lun_set_has(&tmf->sees, i))
+			nexus_clear_aca(&s->nexus, lu);
+	}
+}
+
 static void visit_session(struct tmf_visit *v, struct session *s)
 {
 	struct tmf *tmf = v->tmf;
@@ -123,7 +138,7 @@ static void visit_session(struct tmf_visit *v, struct session *s)
 	if (s->who.type == SESSION_NORMAL && tmf->clears_aca &&
 	    (s == tmf->session ||
 	     (tmf->everyone && (tmf->lu || s->nexus.target == v->wait.target))))
-		nexus_clear_aca(&s->nexus, tmf->lu);
+		clear_aca(tmf, s);
 }
 
 /* [any reactor] Aborts what is named here; on the session's reactor at once, so that nothing is
@@ -152,6 +167,8 @@ void tmf_visits_begin(struct tmf *tmf, uint64_t patience)
 		v->wait.session = tmf->everyone ? NULL : s;
 		v->wait.target = s->nexus.target;
 		v->wait.lu = tmf->lu;
+		v->wait.sees = tmf->everyone && !tmf->lu ? &tmf->sees : NULL;
+		v->wait.asker = s;
 		v->wait.command = tmf->command;
 		v->wait.aca = tmf->function == TMF_CLEAR_ACA;
 		v->patience = patience;

@@ -183,16 +183,16 @@ void capture_detach(struct conn *conn)
 
 /* --- Masking */
 
-static void mask_text(struct mask *m, uint8_t *text, uint32_t len)
+/* A copy, since the reader sees each byte of it at once. */
+static void copy_masked(struct mask *m, uint8_t *out, const uint8_t *text, uint32_t len)
 {
 	static const char key[] = "CHAP_R="; /* or CHAP_C= */
 
 	for (uint32_t i = 0; i < len; i++) {
+		out[i] = m->hidden && text[i] ? 'x' : text[i];
 		if (!text[i]) {
 			*m = (struct mask){ 0 };
-		} else if (m->hidden) {
-			text[i] = 'x';
-		} else if (!m->other) {
+		} else if (!m->hidden && !m->other) {
 			m->other = text[i] != key[m->matched] &&
 				   !(key[m->matched] == 'R' && text[i] == 'C');
 			m->hidden = !m->other && ++m->matched == sizeof(key) - 1;
@@ -246,8 +246,9 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
+/* m: NULL for data that has no secrets. */
 static void fill_in(uint8_t *at, const struct capture_record *record, const union pdu_header *h,
-		    const void *ahs, const void *data)
+		    const void *ahs, const void *data, struct mask *m)
 {
 	union pdu_header *header = (union pdu_header *)(at + sizeof(*record));
 
@@ -258,7 +259,9 @@ static void fill_in(uint8_t *at, const struct capture_record *record, const unio
 	at = (uint8_t *)(header + 1);
 	if (record->ahs_len)
 		memcpy(at, ahs, record->ahs_len);
-	if (record->data_kept)
+	if (m)
+		copy_masked(m, at + record->ahs_len, data, record->data_kept);
+	else if (record->data_kept)
 		memcpy(at + record->ahs_len, data, record->data_kept);
 	at += record->ahs_len + record->data_kept;
 	memset(at, 0, (8 - (uintptr_t)at % 8) % 8); /* padding */
@@ -273,6 +276,7 @@ void capture_write(struct conn *conn, enum capture_kind kind, const union pdu_he
 	struct capture_record record = tap->begin;
 	unsigned int way = kind == CAPTURE_OUT;
 	uint8_t op = pdu_opcode(&h->bhs), *at;
+	bool secret = op == OP_LOGIN_REQUEST || op == OP_LOGIN_RESPONSE;
 
 	assert_owner(conn->reactor);
 	record.kind = (uint8_t)kind;
@@ -293,10 +297,7 @@ void capture_write(struct conn *conn, enum capture_kind kind, const union pdu_he
 		return;
 	}
 	record.time_ns = now_ns();
-	fill_in(at, &record, h, ahs, data);
-	if (op == OP_LOGIN_REQUEST || op == OP_LOGIN_RESPONSE)
-		mask_text(&tap->mask[way], at + sizeof(record) + BHS_LEN + ahs_len,
-			  record.data_kept);
+	fill_in(at, &record, h, ahs, data, secret ? &tap->mask[way] : NULL);
 	tap->lost[way].pdus = 0;
 	tap->lost[way].bytes = 0;
 	w->head += record.size;

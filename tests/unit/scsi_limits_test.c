@@ -118,6 +118,29 @@ static void bytes_per_second(void)
 	done(k);
 }
 
+/* Who says that he expects more than his command moves does not make others wait for it. */
+static void what_is_expected_costs_nothing(void)
+{
+	static const uint32_t blocks[] = { 8, 0 };
+	struct crowd *k = crowd();
+
+	limit(&k->w, 0, 1 << 20, 10);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct cdb cdb = cdb_rw(CDB_READ_10, 0, 0, blocks[i]);
+		struct command *c = &k->c[k->count++];
+
+		command_init(&k->w, c, cdb.b, DIR_READ, 1 << 20, NULL);
+		c->task.edtl = UINT32_MAX;
+		command_submit(c);
+		CU_ASSERT_EQUAL(c->ends, 1);
+	}
+	sends(k, &k->w.b, 8);
+	advance(k, 10);
+	CU_ASSERT_EQUAL(ended(k, &k->w.b), 1);
+	advance(k, 5000);
+	done(k);
+}
+
 static void what_moves_no_data_passes(void)
 {
 	static const uint8_t tur[CDB_MAX] = { CDB_TEST_UNIT_READY };
@@ -469,11 +492,12 @@ static void the_last_one_aborted_stops_the_clock(void)
 	done(k);
 }
 
-UNIT_MAIN(TEST(commands_per_second), TEST(bytes_per_second), TEST(what_moves_no_data_passes),
-	  TEST(a_deep_queue_keeps_nobody_out), TEST(large_commands_keep_nobody_out),
-	  TEST(who_waits_can_be_aborted), TEST(limits_change_while_commands_wait),
-	  TEST(what_does_not_change_gives_nothing), TEST(a_unit_that_leaves_lets_them_go),
-	  TEST(a_reservation_counts_after_the_wait), TEST(writes_to_memory_are_limited_too),
-	  TEST(one_initiator_only), TEST(sessions_of_an_initiator_share),
+UNIT_MAIN(TEST(commands_per_second), TEST(bytes_per_second), TEST(what_is_expected_costs_nothing),
+	  TEST(what_moves_no_data_passes), TEST(a_deep_queue_keeps_nobody_out),
+	  TEST(large_commands_keep_nobody_out), TEST(who_waits_can_be_aborted),
+	  TEST(limits_change_while_commands_wait), TEST(what_does_not_change_gives_nothing),
+	  TEST(a_unit_that_leaves_lets_them_go), TEST(a_reservation_counts_after_the_wait),
+	  TEST(writes_to_memory_are_limited_too), TEST(one_initiator_only),
+	  TEST(sessions_of_an_initiator_share),
 	  TEST(a_unit_that_leaves_does_not_wait_for_its_initiator), TEST(a_copy_is_no_way_around),
 	  TEST(a_copy_that_waits_can_be_aborted), TEST(the_last_one_aborted_stops_the_clock));

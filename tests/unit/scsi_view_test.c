@@ -119,7 +119,10 @@ static void a_change_is_told(void)
 	CU_ASSERT_EQUAL(reads(w, &w->a, 0), 0);
 	CU_ASSERT_EQUAL(writes(w, &w->a, 1), SENSE_MODE_CHANGED);
 	CU_ASSERT_EQUAL(writes(w, &w->a, 1), SENSE_WRITE_PROTECTED);
+	/* Who does not see a unit any more does not hold its medium either. */
+	atomic_store(&w->a.prevents_removal[0], true);
 	CU_ASSERT_EQUAL(given(&w->a, 2, 0), 1);
+	CU_ASSERT_FALSE(atomic_load(&w->a.prevents_removal[0]));
 	CU_ASSERT_EQUAL(writes(w, &w->a, 1), SENSE_MODE_CHANGED);
 	CU_ASSERT_EQUAL(writes(w, &w->a, 1), SENSE_LUNS_CHANGED);
 	CU_ASSERT_EQUAL(writes(w, &w->a, 1), 0);

@@ -331,7 +331,8 @@ static void statistics(void)
 	end(&w);
 }
 
-UNIT_MAIN(TEST(joins_where_the_session_is), TEST(vanishes_on_its_way), TEST(no_more_rights_by_joining), TEST(refusals),
-	  TEST(too_many_connections), TEST(late_for_the_session),
-	  TEST(shares_what_is_the_session_s), TEST(order_across_connections), TEST(held_requests),
-	  TEST(held_logout), TEST(tags_are_the_session_s), TEST(statistics));
+UNIT_MAIN(TEST(joins_where_the_session_is), TEST(vanishes_on_its_way),
+	  TEST(no_more_rights_by_joining), TEST(refusals), TEST(too_many_connections),
+	  TEST(late_for_the_session), TEST(shares_what_is_the_session_s),
+	  TEST(order_across_connections), TEST(held_requests), TEST(held_logout),
+	  TEST(tags_are_the_session_s), TEST(statistics));

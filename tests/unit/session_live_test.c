@@ -495,5 +495,5 @@ static void names_and_addresses(void)
 
 UNIT_MAIN(TEST(a_unit_comes), TEST(a_unit_leaves), TEST(a_unit_returns),
 	  TEST(aborts_on_a_unit_that_leaves), TEST(a_unit_is_replaced), TEST(lent_memory),
-	  TEST(an_answer_outlives_its_unit),
-	  TEST(exports_change), TEST(exports_change_during_a_login), TEST(names_and_addresses));
+	  TEST(an_answer_outlives_its_unit), TEST(exports_change),
+	  TEST(exports_change_during_a_login), TEST(names_and_addresses));

@@ -94,6 +94,34 @@ static void resets_and_tas(void)
 	}
 }
 
+/* What others do on units that the initiator does not see goes on; its own tasks all end. */
+static void resets_reach_what_is_seen(void)
+{
+	struct nexus_rights others = { .sees = { { 2 } } };
+	struct initiator *in, *far, *bystander;
+	uint32_t tmf, ttt, itt, aca;
+	unsigned int first;
+	struct test t;
+
+	begin(&t, "ram:1M", 2);
+	in = &t.in[PREEMPTOR];
+	far = &t.in[FAR];
+	bystander = &t.in[BYSTANDER];
+	write_waits(in, &ttt);
+	itt = write_waits(far, &ttt);
+	aca = rig_command(bystander, bad_naca, CMD_FINAL, 0, NULL, 0);
+	CU_ASSERT_EQUAL(rig_status(bystander, aca), SAM_CHECK_CONDITION);
+	nexus_restrict(&session_of(in)->nexus, &others, &first);
+	tmf = rig_tmf(in, TMF_TARGET_WARM_RESET, TAG_NONE, 0);
+	CU_ASSERT_EQUAL(rig_tmf_response(in, tmf), TMF_RSP_COMPLETE);
+	CU_ASSERT_EQUAL(session_of(in)->command_count, 0);
+	CU_ASSERT_PTR_NOT_NULL(command_find(session_of(far), itt));
+	CU_ASSERT_EQUAL(next_sense(far), 0);
+	itt = rig_command(bystander, tur, CMD_FINAL, 0, NULL, 0);
+	CU_ASSERT_EQUAL(rig_status(bystander, itt), SAM_ACA_ACTIVE);
+	end(&t);
+}
+
 /* The other reactor aborts a moment after the reset has begun: who has heard of it by then, and has
  * a task aborted all the same, hears of it again. */
 static void a_reset_that_aborts_is_never_silent(void)
@@ -313,8 +341,8 @@ static void qerr_from_the_disk(void)
 }
 
 UNIT_MAIN(TEST(clear_aca), TEST(clear_task_set), TEST(resets_and_tas),
-	  TEST(a_reset_gives_up_on_a_task_that_will_answer), TEST(aborted_by_two),
-	  TEST(a_reset_that_aborts_is_never_silent), TEST(given_up_and_out_of_the_set),
-	  TEST(qerr_takes_the_other_tasks_of_the_nexus), TEST(qerr_spares_what_is_still_to_come),
-	  TEST(qerr_from_inside_a_transfer), TEST(qerr_from_the_disk),
-	  TEST(errors_of_the_session_count));
+	  TEST(resets_reach_what_is_seen), TEST(a_reset_gives_up_on_a_task_that_will_answer),
+	  TEST(aborted_by_two), TEST(a_reset_that_aborts_is_never_silent),
+	  TEST(given_up_and_out_of_the_set), TEST(qerr_takes_the_other_tasks_of_the_nexus),
+	  TEST(qerr_spares_what_is_still_to_come), TEST(qerr_from_inside_a_transfer),
+	  TEST(qerr_from_the_disk), TEST(errors_of_the_session_count));
