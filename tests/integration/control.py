@@ -366,6 +366,20 @@ def taken(target):
     check(not os.path.exists(left), "it is still there after the stop")
 
 
+@case("a start that fails after the socket is there takes it away, too")
+def failed_start(_):
+    conf, left = os.path.join(TMP, "fails.conf"), os.path.join(TMP, "fails.sock")
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        with open(conf, "w", encoding="ascii") as file:
+            file.write("portal 127.0.0.1:0 { }\n"
+                       f"metrics {{ listen = \"127.0.0.1:{occupied.getsockname()[1]}\" }}\n"
+                       "target iqn.2026-11.test:one { lun 0 { path = ram:4M } }\n")
+        done = subprocess.run([os.environ["RISERD"], "-c", conf, "--control", left],
+                              check=False, timeout=15, capture_output=True)
+    equal(done.returncode, 1, f"status, after {done.stderr}")
+    check(not os.path.exists(left), "the socket is still there")
+
+
 AS_OTHER = """
 import json, socket, sys
 s = socket.socket(socket.AF_UNIX)

@@ -101,7 +101,7 @@ static void accept_clients(struct control *control)
 	uid_t uid;
 	int fd = 0;
 
-	while (left-- && fd >= 0) {
+	while (left--) {
 		fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0)
 			break;

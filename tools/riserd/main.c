@@ -369,6 +369,7 @@ static int serve(struct daemon *d, sigset_t *set)
 
 static void tear_down(struct daemon *d)
 {
+	control_stop(d->rpc.control); /* when there was a start, and no service */
 	isns_stop(d->isns);
 	isns_join(d->isns);
 	for (unsigned int i = 0; i < d->running; i++)
