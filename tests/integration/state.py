@@ -313,6 +313,12 @@ def what_ran_stays_when_asked():
         equal(d.luns()[0]["source"], "state", "source")
         d.restart()
         equal(d.luns()[0]["readonly"], True, "readonly")
+        d.riser("target", "create", TWO, "--runtime")
+        said = d.riser("lun", "create", TWO, "ram:1M", status=2)
+        check(TWO in said and "--runtime" in said, said)
+        d.riser("lun", "create", TWO, "ram:1M", "--runtime")
+        d.riser("lun", "delete", TWO, "0")
+        equal(d.luns(TWO), {}, "LUNs")
 
 
 def only_what_can_be_read_again():
@@ -412,6 +418,11 @@ def no_folder():
         equal({n: lun["source"] for n, lun in d.luns().items()},
               {0: "command-line", 1: "runtime"}, "LUNs")
         equal(d.luns()[0]["serial"], "A,B", "serial")
+        disk = os.path.join(d.folder, "disk")
+        d.riser("lun", "create", "one", disk + ",size=1M", "--lun", "2", "--runtime")
+        error = d.rpc.refused("lun.resize", target=ONE, lun=2, size=2 << 20)
+        check("2097152 bytes now" in error.message, error.message)
+        equal(os.stat(disk).st_size, 2 << 20, "size")
 
 
 def rights_and_limits_go_along():
@@ -471,8 +482,8 @@ def main():
     cases = [what_is_made_stays, the_file_has_the_first_word, mistakes_change_nothing,
              it_may_be_said_twice, sessions_are_not_ended_by_the_way, users, a_dump_makes_the_same,
              what_is_made_anew_has_nothing_of_before, what_ran_stays_when_asked,
-             only_what_can_be_read_again, sizes, a_damaged_state_is_no_start, no_folder, rights_and_limits_go_along,
-             timeouts, many]
+             only_what_can_be_read_again, sizes, a_damaged_state_is_no_start, no_folder,
+             rights_and_limits_go_along, timeouts, many]
     names = sys.argv[1:]
     cases = [case for case in cases if not names or case.__name__ in names]
     print(f"1..{len(cases)}")

@@ -296,6 +296,51 @@ static bool change_all(struct changes *c, struct patches *p, unsigned int flags,
 	return ok;
 }
 
+/* Whether it makes or sets anything. */
+static bool gives(const json_t *patch)
+{
+	const json_t *value;
+	const char *key;
+
+	json_object_foreach((json_t *)patch, key, value)
+	{
+		if (json_is_object(value) ? gives(value) : !json_is_null(value))
+			return true;
+	}
+	return false;
+}
+
+/* After a restart nobody would know what it belongs to. NULL: there is no such thing. */
+static const char *for_this_run_only(const struct changes *c, const json_t *patch,
+				     const char *section)
+{
+	const json_t *base = json_object_get(c->base, section), *object;
+	const json_t *saved = json_object_get(c->saved, section);
+	const char *title;
+
+	json_object_foreach(json_object_get(patch, section), title, object)
+	{
+		if (gives(object) && !json_object_get(object, TREE_CREATED) &&
+		    !json_object_get(base, title) &&
+		    !json_object_get(json_object_get(saved, title), TREE_CREATED))
+			return title;
+	}
+	return NULL;
+}
+
+static bool can_stay(const struct changes *c, const json_t *patch, struct change_failure *failure)
+{
+	const char *title = for_this_run_only(c, patch, "target");
+
+	if (!title)
+		title = for_this_run_only(c, patch, "portal");
+	return !title ||
+	       change_fail(failure, RPC_USAGE, title,
+			   "repeat it with --runtime (\"runtime\": true)",
+			   "%.256s was made for this run only, and what it has cannot stay longer",
+			   title);
+}
+
 bool changes_apply(struct changes *c, const json_t *patch, unsigned int flags, json_t **diff,
 		   struct change_failure *failure)
 {
@@ -304,6 +349,8 @@ bool changes_apply(struct changes *c, const json_t *patch, unsigned int flags, j
 	bool ok;
 
 	*failure = (struct change_failure){ .status = RPC_OK };
+	if (!(flags & CHANGE_RUNTIME) && !can_stay(c, patch, failure))
+		return false;
 	if (is_lun_change(c, patch, &lun))
 		return change_lun(c, &lun, patch, flags, diff, failure);
 	ok = make_patches(c, patch, flags, &p);

@@ -179,15 +179,21 @@ static enum rpc_status correct_size(struct rpc_call *call, const json_t *params,
 {
 	struct change_at at = { "target", w->target, "lun", w->number };
 	json_t *ignored = NULL;
+	char text[32], why[sizeof(call->message)];
 	enum rpc_status status;
-	char text[32];
 
 	if (!json_object_get(change_find_lun(call, w->target, w->lun), "size"))
 		return RPC_OK;
 	snprintf(text, sizeof(text), "%lld", (long long)size);
 	status = change_do(call, params, &at, json_pack("{s:s}", "size", text), NULL, &ignored);
 	json_decref(ignored);
-	return status;
+	if (!status)
+		return status;
+	snprintf(why, sizeof(why), "%s", call->message);
+	return rpc_fail(call, RPC_PARTLY, w->target,
+			"set its size to that by lun.set, else it is not opened at the next start",
+			"LUN %u has %s bytes now, which is not recorded: %.300s", w->lun, text,
+			why);
 }
 
 static enum rpc_status resize(struct rpc_call *call, const json_t *params, json_t **result)
