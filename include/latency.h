@@ -41,6 +41,8 @@ struct latency_histograms {
 struct latency_set {
 	struct latency_histograms of[LATENCY_STAGES];
 	uint64_t before; /* commands of the unit that came before there was memory for this */
+	/* What followed from the rest when somebody looked last. */
+	_Atomic uint64_t no_time[LATENCY_TOTAL][LATENCY_KINDS], transport_ns[LATENCY_KINDS];
 };
 
 /* Of any number of histograms; nobody else's. */
@@ -82,8 +84,8 @@ static inline void latency_count(struct latency_histograms *h, unsigned int buck
 /* [any thread] */
 void latency_add(struct latency_sum *sum, const struct latency_histograms *h,
 		 enum latency_kind kind);
-void latency_add_stage(struct latency_sum *sum, const struct latency_set *set,
-		       enum latency_stage stage, enum latency_kind kind);
+void latency_add_stage(struct latency_sum *sum, struct latency_set *set, enum latency_stage stage,
+		       enum latency_kind kind);
 void latency_merge(struct latency_sum *sum, const struct latency_sum *other);
 /* ns: what `percent` of the samples do not exceed, as if those of a bucket were spread evenly; 0 when
  * there is none. */

@@ -18,7 +18,7 @@ struct latency_set *lu_latency_create(struct lu_reactor *own)
 	return set;
 }
 
-static const struct latency_set *set_of(const struct lu *lu, unsigned int reactor)
+static struct latency_set *set_of(const struct lu *lu, unsigned int reactor)
 {
 	return atomic_load_explicit(&lu->per_reactor[reactor].latency, memory_order_acquire);
 }
@@ -27,7 +27,7 @@ void lu_add_latency(const struct lu *lu, enum latency_stage stage, enum latency_
 		    struct latency_sum *sum)
 {
 	for (unsigned int i = 0; i < lu->reactors; i++) {
-		const struct latency_set *set = set_of(lu, i);
+		struct latency_set *set = set_of(lu, i);
 
 		if (set)
 			latency_add_stage(sum, set, stage, kind);
@@ -126,34 +126,48 @@ void latency_add(struct latency_sum *sum, const struct latency_histograms *h,
 	sum->sum_ns += load(&h->sum_ns[kind]);
 }
 
+/* What follows from several counters, which are read one after the other while they grow, may seem to have
+ * gone back; who has seen it higher sees that again. */
+static uint64_t never_less(_Atomic uint64_t *most, uint64_t now)
+{
+	uint64_t before = load(most);
+
+	while (before < now) {
+		if (atomic_compare_exchange_weak(most, &before, now))
+			return now;
+	}
+	return before;
+}
+
 /* What a command spent with the transport is all that it did not spend elsewhere. */
-static void add_transport_ns(struct latency_sum *sum, const struct latency_set *set,
+static void add_transport_ns(struct latency_sum *sum, struct latency_set *set,
 			     enum latency_kind kind)
 {
 	uint64_t total = load(&set->of[LATENCY_TOTAL].sum_ns[kind]);
 	uint64_t others = load(&set->of[LATENCY_QUEUE].sum_ns[kind]) +
 			  load(&set->of[LATENCY_BACKSTORE].sum_ns[kind]);
 
-	sum->sum_ns += total > others ? total - others : 0;
+	sum->sum_ns += never_less(&set->transport_ns[kind], total > others ? total - others : 0);
 }
 
-void latency_add_stage(struct latency_sum *sum, const struct latency_set *set,
-		       enum latency_stage stage, enum latency_kind kind)
+/* The total is read first: then nothing seems to have taken no time only because it came meanwhile. */
+void latency_add_stage(struct latency_sum *sum, struct latency_set *set, enum latency_stage stage,
+		       enum latency_kind kind)
 {
 	uint64_t before = sum->samples, all = 0, counted;
 
+	for (unsigned int i = 0; stage != LATENCY_TOTAL && i < LATENCY_BUCKETS; i++)
+		all += load(&set->of[LATENCY_TOTAL].count[i][kind]);
+	atomic_thread_fence(memory_order_acquire);
 	latency_add(sum, &set->of[stage], kind);
 	if (stage == LATENCY_TOTAL)
 		return;
 	if (stage == LATENCY_TRANSPORT)
 		add_transport_ns(sum, set, kind);
-	for (unsigned int i = 0; i < LATENCY_BUCKETS; i++)
-		all += load(&set->of[LATENCY_TOTAL].count[i][kind]);
 	counted = sum->samples - before;
-	if (all > counted) {
-		sum->count[0] += all - counted;
-		sum->samples += all - counted;
-	}
+	counted = never_less(&set->no_time[stage][kind], all > counted ? all - counted : 0);
+	sum->count[0] += counted;
+	sum->samples += counted;
 }
 
 void latency_merge(struct latency_sum *sum, const struct latency_sum *other)

@@ -5,6 +5,7 @@ names, and complains of nothing. A picture of it is kept as artifacts/status-pag
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -78,6 +79,17 @@ def look(browser, target):
     browser.screenshot(os.path.join(folder, "status-page.png"))
 
 
+def hang(browser, target):
+    """Connections are made, and nobody answers."""
+    os.kill(target.process.pid, signal.SIGSTOP)
+    try:
+        browser.wait("return document.getElementById('health').textContent === 'no answer'",
+                     "a daemon that hangs is not well")
+    finally:
+        os.kill(target.process.pid, signal.SIGCONT)
+    browser.wait("return document.getElementById('health').textContent === 'ok'", "health again")
+
+
 def main():
     if missing():
         print(f"1..0 # SKIP {missing()} is not installed")
@@ -89,11 +101,12 @@ def main():
             loads += load(target)
             with Browser() as browser:
                 look(browser, target)
+                hang(browser, target)
         finally:
             for process in loads:
                 process.kill()
                 process.wait()
-    print("1..1\nok 1 - the status page shows what initiators do")
+    print("1..1\nok 1 - the status page shows what initiators do, and when nobody answers")
 
 
 main()

@@ -299,4 +299,5 @@ static void a_watchdog_for_somebody_else(void)
 }
 
 UNIT_MAIN(TEST(nobody_wants_to_know), TEST(it_says_what_it_does), TEST(each_reactor_has_to_turn),
-	  TEST(no_reactor_waits_for_who_reads_the_log), TEST(it_stops_beside_a_reactor_that_hangs), TEST(a_watchdog_for_somebody_else));
+	  TEST(no_reactor_waits_for_who_reads_the_log), TEST(it_stops_beside_a_reactor_that_hangs),
+	  TEST(a_watchdog_for_somebody_else));

@@ -88,6 +88,38 @@ static void stages_that_took_no_time_follow_from_the_total(void)
 	free(set);
 }
 
+/* Whoever reads while a command is being counted must not see anything go back: Prometheus takes that for
+ * a new start, and all that was counted for new. */
+static void nothing_goes_back_while_a_command_is_counted(void)
+{
+	struct latency_set *set = calloc(1, sizeof(*set));
+	struct latency_sum backstore = { 0 }, transport = { 0 };
+
+	CU_ASSERT_FATAL(set != NULL);
+	add(&set->of[LATENCY_TOTAL], LATENCY_READ, 100000, 10);
+	add(&set->of[LATENCY_BACKSTORE], LATENCY_READ, 60000, 4);
+	latency_add_stage(&backstore, set, LATENCY_BACKSTORE, LATENCY_READ);
+	latency_add_stage(&transport, set, LATENCY_TRANSPORT, LATENCY_READ);
+	CU_ASSERT_EQUAL(backstore.count[0], 6);
+	CU_ASSERT_EQUAL(transport.sum_ns, 760000);
+	/* The total was read before. */
+	add(&set->of[LATENCY_BACKSTORE], LATENCY_READ, 60000, 1);
+	backstore = transport = (struct latency_sum){ 0 };
+	latency_add_stage(&backstore, set, LATENCY_BACKSTORE, LATENCY_READ);
+	latency_add_stage(&transport, set, LATENCY_TRANSPORT, LATENCY_READ);
+	CU_ASSERT_EQUAL(backstore.count[0], 6);
+	CU_ASSERT_EQUAL(backstore.samples, 11);
+	CU_ASSERT_EQUAL(transport.sum_ns, 760000);
+	add(&set->of[LATENCY_TOTAL], LATENCY_READ, 100000, 1);
+	backstore = transport = (struct latency_sum){ 0 };
+	latency_add_stage(&backstore, set, LATENCY_BACKSTORE, LATENCY_READ);
+	latency_add_stage(&transport, set, LATENCY_TRANSPORT, LATENCY_READ);
+	CU_ASSERT_EQUAL(backstore.count[0], 6);
+	CU_ASSERT_EQUAL(backstore.samples, 11);
+	CU_ASSERT_EQUAL(transport.sum_ns, 800000);
+	free(set);
+}
+
 static void percentiles(void)
 {
 	struct latency_histograms *h = calloc(1, sizeof(*h));
@@ -111,4 +143,5 @@ static void percentiles(void)
 
 UNIT_MAIN(TEST(every_time_is_in_one_bucket), TEST(buckets_follow_each_other),
 	  TEST(kinds_are_apart_and_sums_add_up),
-	  TEST(stages_that_took_no_time_follow_from_the_total), TEST(percentiles));
+	  TEST(stages_that_took_no_time_follow_from_the_total),
+	  TEST(nothing_goes_back_while_a_command_is_counted), TEST(percentiles));

@@ -21,17 +21,27 @@ enum {
 	CONNECTION_BYTES = 16 << 10, /* for a request's header */
 	MADE_ANEW_MS = 250, /* an answer is not older */
 	TURN_MS = 1000, /* reactors have turned by then, or they hang */
+	UNREAD_BYTES = 128 << 20, /* of answers that are not read to the end: no more are made */
 };
 
 /* Whether a reactor still turns. */
 struct pulse {
 	struct work work;
 	_Atomic bool beats; /* it has; else work is under way */
+	uint64_t asked; /* ns: when that was sent */
+};
+
+/* What an answer consists of. */
+struct body {
+	char *data;
+	size_t len;
+	size_t *sum; /* of all that there are */
 };
 
 /* An answer that is made now and then. */
 struct kept {
 	struct MHD_Response *response; /* NULL: none yet */
+	size_t len;
 	uint64_t made; /* ns */
 };
 
@@ -41,6 +51,7 @@ struct metrics {
 	bool loopback; /* listens there */
 	struct MHD_Response *page;
 	struct kept text, json;
+	size_t answers; /* bytes of all that were made and are not gone; one thread at a time */
 	struct pulse pulses[REACTOR_MAX];
 };
 
@@ -54,17 +65,48 @@ static uint64_t monotonic_ns(void)
 
 /* --- Answers */
 
-static struct MHD_Response *response_of(char *data, size_t len, enum MHD_ResponseMemoryMode mode,
-					const char *type)
+static struct MHD_Response *with_type(struct MHD_Response *r, const char *type)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(len, data, mode);
-
 	if (!r)
 		return NULL;
 	MHD_add_response_header(r, "Content-Type", type);
 	MHD_add_response_header(r, "Cache-Control", "no-store");
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
 	return r;
+}
+
+static struct MHD_Response *response_of(const char *text, size_t len,
+					enum MHD_ResponseMemoryMode mode, const char *type)
+{
+	return with_type(MHD_create_response_from_buffer(len, (char *)(uintptr_t)text, mode), type);
+}
+
+static void body_free(void *arg)
+{
+	struct body *body = arg;
+
+	*body->sum -= body->len;
+	free(body->data);
+	free(body);
+}
+
+/* Takes data. */
+static struct MHD_Response *counted_response(struct metrics *m, char *data, size_t len,
+					     const char *type)
+{
+	struct body *body = malloc(sizeof(*body));
+	struct MHD_Response *r;
+
+	if (!body) {
+		free(data);
+		return NULL;
+	}
+	*body = (struct body){ .data = data, .len = len, .sum = &m->answers };
+	m->answers += len;
+	r = MHD_create_response_from_buffer_with_free_callback_cls(len, data, body_free, body);
+	if (!r)
+		body_free(body);
+	return with_type(r, type);
 }
 
 static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status, struct MHD_Response *r)
@@ -74,8 +116,8 @@ static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status, str
 
 static enum MHD_Result say(struct MHD_Connection *c, unsigned int status, const char *text)
 {
-	struct MHD_Response *r = response_of((char *)(uintptr_t)text, strlen(text),
-					     MHD_RESPMEM_MUST_COPY, "text/plain; charset=utf-8");
+	struct MHD_Response *r =
+		response_of(text, strlen(text), MHD_RESPMEM_MUST_COPY, "text/plain; charset=utf-8");
 	enum MHD_Result result;
 
 	if (r && status == MHD_HTTP_METHOD_NOT_ALLOWED)
@@ -101,8 +143,7 @@ static struct MHD_Response *make_text(struct metrics *m)
 		free(data);
 		return NULL;
 	}
-	return response_of(data, len, MHD_RESPMEM_MUST_FREE,
-			   "text/plain; version=0.0.4; charset=utf-8");
+	return counted_response(m, data, len, "text/plain; version=0.0.4; charset=utf-8");
 }
 
 static struct MHD_Response *make_json(struct metrics *m)
@@ -111,8 +152,7 @@ static struct MHD_Response *make_json(struct metrics *m)
 	char *data = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
 	json_decref(json);
-	return data ? response_of(data, strlen(data), MHD_RESPMEM_MUST_FREE, "application/json")
-		    : NULL;
+	return data ? counted_response(m, data, strlen(data), "application/json") : NULL;
 }
 
 /* Whoever asks in a loop costs no more than who asks now and then. */
@@ -121,12 +161,18 @@ static struct MHD_Response *keep(struct metrics *m, struct kept *kept,
 {
 	uint64_t now = monotonic_ns();
 	struct MHD_Response *r;
+	size_t before;
 
 	if (kept->response && now - kept->made < MADE_ANEW_MS * NSEC_PER_MSEC)
 		return kept->response;
+	/* Who asks and does not read holds an answer; many of them must not hold all memory. */
+	if (m->answers - m->text.len - m->json.len >= UNREAD_BYTES)
+		return NULL;
+	before = m->answers;
 	r = make(m);
 	if (!r)
 		return NULL;
+	kept->len = m->answers - before;
 	if (kept->response)
 		MHD_destroy_response(kept->response); /* who is being answered has a share in it */
 	kept->response = r;
@@ -140,7 +186,8 @@ static enum MHD_Result answer_kept(struct metrics *m, struct MHD_Connection *c, 
 	struct MHD_Response *r = keep(m, kept, make);
 
 	return r ? answer(c, MHD_HTTP_OK, r)
-		 : say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory\n");
+		 : say(c, MHD_HTTP_SERVICE_UNAVAILABLE,
+		       "out of memory, or too much of it is in answers that nobody reads\n");
 }
 
 /* --- Health */
@@ -159,30 +206,38 @@ static void feel_pulses(struct metrics *m)
 
 		if (!atomic_exchange(&p->beats, false))
 			continue; /* the last one is still on its way */
+		p->asked = monotonic_ns();
 		p->work.fn = beat;
 		reactor_post(x->reactors[i], &p->work);
 	}
 }
 
-/* The first reactor that has not turned, or -1. */
-static int silent_reactor(const struct metrics *m)
+/* A reactor that has not turned, or -1; *hangs: it has had time enough. */
+static int silent_reactor(const struct metrics *m, bool *hangs)
 {
-	for (unsigned int i = 0; i < m->view.context->reactor_count; i++) {
-		if (!atomic_load(&m->pulses[i].beats))
-			return (int)i;
+	uint64_t now = monotonic_ns();
+	int silent = -1;
+
+	*hangs = false;
+	for (unsigned int i = 0; i < m->view.context->reactor_count && !*hangs; i++) {
+		if (atomic_load(&m->pulses[i].beats))
+			continue;
+		silent = (int)i;
+		*hangs = now - m->pulses[i].asked >= TURN_MS * NSEC_PER_MSEC;
 	}
-	return -1;
+	return silent;
 }
 
 static enum MHD_Result answer_health(struct metrics *m, struct MHD_Connection *c)
 {
 	static const struct timespec pause = { .tv_nsec = NSEC_PER_MSEC };
-	unsigned int waits = TURN_MS;
 	char text[128];
+	bool hangs;
 	int silent;
 
 	feel_pulses(m);
-	while ((silent = silent_reactor(m)) >= 0 && waits--)
+	/* Others wait for this thread: no second time for a reactor that is known to hang. */
+	while ((silent = silent_reactor(m, &hangs)) >= 0 && !hangs)
 		nanosleep(&pause, NULL);
 	if (silent < 0)
 		return say(c, MHD_HTTP_OK, "ok\n");
@@ -270,9 +325,9 @@ static void tell(int fd)
 
 static struct MHD_Response *make_page(void)
 {
-	struct MHD_Response *r = response_of((char *)(uintptr_t)metrics_page,
-					     (size_t)(metrics_page_end - metrics_page),
-					     MHD_RESPMEM_PERSISTENT, "text/html; charset=utf-8");
+	struct MHD_Response *r =
+		response_of(metrics_page, (size_t)(metrics_page_end - metrics_page),
+			    MHD_RESPMEM_PERSISTENT, "text/html; charset=utf-8");
 
 	if (r)
 		MHD_add_response_header(r, "Content-Security-Policy",

@@ -254,17 +254,21 @@ static unsigned int first_silent(const struct notify *n)
 	return i;
 }
 
-/* lock held. Until all have answered; each time this has taken a period, the log hears of it. */
+/* lock held. Until all have answered; each time this has taken a period, the log hears of it: without the
+ * lock, because a log that nobody reads may block, and no reactor shall wait for that. */
 static void await_answers(struct notify *n, uint64_t period)
 {
 	struct timespec end = after(period);
+	unsigned int silent;
 
-	while (!n->over && first_silent(n) < n->count) {
+	while (!n->over && (silent = first_silent(n)) < n->count) {
 		if (pthread_cond_timedwait(&n->changed, &n->lock, &end) != ETIMEDOUT)
 			continue;
+		pthread_mutex_unlock(&n->lock);
 		log_error("reactor %u hangs: no turn for %llu ms; the supervisor's watchdog gets "
 			  "no sign of life",
-			  first_silent(n), (unsigned long long)(period / NSEC_PER_MSEC));
+			  silent, (unsigned long long)(period / NSEC_PER_MSEC));
+		pthread_mutex_lock(&n->lock);
 		end = after(period);
 	}
 }
