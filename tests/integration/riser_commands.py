@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 # pylint: disable=wrong-import-position
 import command
 from command import (HOST, IQN, OTHER, RISER, Daemon, Refuse, Terminal, answers, contains, execute,
-                     run)
+                     lun, run)
 from tap import check, equal
 
 SRC = os.environ.get("SRC", os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -109,6 +109,15 @@ def errors():
               {"name": "busy", "exit": 5, "object": "3", "hint": "try --force"}
               if "object" in text else {"name": "busy", "exit": 5, "hint": "try --force"}, "data")
         contains(c.refused(1, "initiator", "list"), "there is no method")
+        def lost(_):
+            raise Refuse(3, "not-found", "there is no LUN 9", "lun.list has all, not 10.list; e.g. lun.lists")
+        c.methods["lun.list"] = lost
+        equal(c.refused(3, "lun", "list"),
+              "riser: there is no LUN 9; riser lun list has all, not 10.list; e.g. lun.lists\n", "ours")
+        def twice(_):
+            raise Refuse(2, "usage", "foo: it takes a name like iqn.x", "a name like iqn.x")
+        c.methods["lun.list"] = twice
+        equal(c.refused(2, "lun", "list"), "riser: foo: it takes a name like iqn.x\n", "said once")
     text = run("--json", "--control", NOBODY, status=7)
     equal(json.loads(text)["error"]["data"]["name"], "not-running", "name")
 
@@ -166,6 +175,9 @@ def lists():
         c.refused(3, "target", "show", "-q", "disk2")
         contains(c.run("lun", "list", "disk1"), "10 GiB", "read-write")
         contains(c.run("lun", "show", "disk1", "0"), "10 GiB (10737418240 bytes)", "direct")
+        said["lun.list"] = [lun(0, options={"size": 10 << 30, "direct": True})]
+        equal(c.run("lun", "show", "disk1", "0").count("\nsize "), 1, "sizes")
+        said["lun.list"] = answers()["lun.list"]
         contains(c.refused(3, "lun", "show", "disk1", "7"), "no LUN 7")
         contains(c.run("session"), HOST, "alice", "192.0.2.7")
         contains(c.run("session", "show", "1"), "00023d000001", "192.0.2.7:40000", "CRC32C")
@@ -202,7 +214,14 @@ def changes():
          {"target": IQN, "tag": 1, "access": "standby"}, "group 1 is standby"),
         (["log", "level", "debug"], "log.set", {"level": "debug"}, ""),
     ]
+    said["user.add"] = {"changed": True}
+    said["trace.start"] = {}
     with Daemon(said) as c:
+        c.run("user", "add", "bob", "--target", "disk1", text="longenough123\n")
+        equal(c.heard.pop()[1]["target"], IQN, "the target that a short name of an option means")
+        contains(c.refused(3, "user", "add", "bob", "--target", "disk9"), "no target disk9")
+        execute("trace", "--pcap", "/dev/null", "--target", "*:disk1", "--control", c.path)
+        equal(c.heard.pop(), ("trace.start", {"target": "*:disk1"}), "a pattern stays one")
         for words, method, params, text in commands:
             contains(c.run(*words), text)
             equal(c.heard.pop(), (method, params), f"the call of {words}")

@@ -124,7 +124,9 @@ def completes():
         t.type("lun list --js\t\n")
         t.until('"target"')
         t.until("> ")
-        t.type("nonsense\x03")  # Ctrl-C gives up the line, not the shell
+        t.type("nonsense")
+        t.until("nonsense")
+        t.type("\x03")  # gives up the line, not the shell
         t.until("> ")
         t.type("pwd\n")
         t.until(f"/targets/{IQN}\r\n")

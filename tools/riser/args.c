@@ -414,7 +414,7 @@ void args_free(struct args *a)
 {
 	if (!a)
 		return;
-	for (unsigned int i = 0; i < a->operand_count; i++)
+	for (unsigned int i = 0; i < a->owned_count; i++)
 		free(a->owned[i]);
 	free(a->owned);
 	free(a->operands);

@@ -15,8 +15,8 @@ struct given {
 struct args {
 	const struct command *command;
 	const char **operands;
-	char **owned; /* operands that were looked up; NULL: as typed */
-	unsigned int operand_count;
+	char **owned; /* names that were looked up, of operands and options */
+	unsigned int operand_count, owned_count;
 	struct given *options;
 	unsigned int option_count;
 };

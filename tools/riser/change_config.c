@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* riser config check, diff, dump, apply; riser user list, add, set, remove */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,11 @@ static enum status with_file(struct riser *r, const struct args *a, json_t **par
 	return fail(r, STATUS_CONFIG, path, NULL, "%s: is no UTF-8 text", path);
 }
 
+static void print_count(const char *before, int64_t n, const char *what)
+{
+	printf("%s%lld %s%s", before, (long long)n, what, n == 1 ? "" : "s");
+}
+
 static enum status run_check(struct riser *r, const struct args *a)
 {
 	json_t *params, *result;
@@ -79,10 +85,10 @@ static enum status run_check(struct riser *r, const struct args *a)
 		out_json(result);
 	} else {
 		out_text(stdout, member_text(result, "file"));
-		printf(": %lld targets, %lld luns, %lld portals\n",
-		       (long long)member_number(result, "targets"),
-		       (long long)member_number(result, "luns"),
-		       (long long)member_number(result, "portals"));
+		print_count(": ", member_number(result, "targets"), "target");
+		print_count(", ", member_number(result, "luns"), "LUN");
+		print_count(", ", member_number(result, "portals"), "portal");
+		putchar('\n');
 	}
 	json_decref(result);
 	return STATUS_OK;
@@ -168,30 +174,42 @@ static void give_up(int sig)
 	(void)sig;
 }
 
-/* One line from stdin; nobody sees it on a terminal, which Ctrl-C does not leave like that. */
-static bool read_secret(const char *prompt, char secret[SECRET_MAX + 2])
+/* One line from a terminal, which nobody sees; nor is the terminal left like that by Ctrl-C. */
+static bool read_unseen(const char *prompt, const struct termios *before, char *line, int size)
 {
 	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
 	struct sigaction action = { .sa_handler = give_up }, old[4];
-	struct termios before, quiet;
-	bool terminal = !tcgetattr(STDIN_FILENO, &before), ok;
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct termios quiet = *before;
+	sigset_t blocked, mask;
+	bool ok;
 
-	for (unsigned int i = 0; i < 4 && terminal; i++)
+	sigemptyset(&blocked);
+	for (unsigned int i = 0; i < 4; i++)
+		sigaddset(&blocked, signals[i]);
+	sigprocmask(SIG_BLOCK, &blocked, &mask);
+	for (unsigned int i = 0; i < 4; i++)
 		sigaction(signals[i], &action, &old[i]);
-	if (terminal) {
-		quiet = before;
-		quiet.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-		fprintf(stderr, "%s", prompt);
-	}
-	ok = fgets(secret, SECRET_MAX + 2, stdin);
-	if (terminal) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-		fputc('\n', stderr);
-	}
-	for (unsigned int i = 0; i < 4 && terminal; i++)
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	fprintf(stderr, "%s", prompt);
+	ok = ppoll(&p, 1, NULL, &mask) > 0 && fgets(line, size, stdin);
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, before);
+	fputc('\n', stderr);
+	for (unsigned int i = 0; i < 4; i++)
 		sigaction(signals[i], &old[i], NULL);
-	clearerr(stdin);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	return ok;
+}
+
+/* One line from stdin. */
+static bool read_secret(const char *prompt, char secret[SECRET_MAX + 2])
+{
+	struct termios before;
+	bool ok = tcgetattr(STDIN_FILENO, &before)
+			  ? fgets(secret, SECRET_MAX + 2, stdin) != NULL
+			  : read_unseen(prompt, &before, secret, SECRET_MAX + 2);
+
 	secret[ok ? strcspn(secret, "\n") : 0] = '\0';
 	return ok;
 }

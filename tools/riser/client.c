@@ -366,12 +366,58 @@ enum status client_ask(struct riser *r, const char *method, json_t *params, json
 	return status;
 }
 
+/* Of methods whose command has the same words. */
+static bool is_verb(const char *word, size_t len)
+{
+	static const char *const verbs[] = {
+		"list",	 "show",   "create", "set",  "delete", "kick",
+		"clear", "resize", "apply",  "diff", "wait",   "cancel"
+	};
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
+		if (strlen(verbs[i]) == len && !memcmp(verbs[i], word, len))
+			return true;
+	}
+	return false;
+}
+
+/* Hints name methods, "lun.list": here it is "riser lun list". */
+static void in_our_words(const char *hint, char *out, size_t size)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+	size_t used = 0;
+
+	for (size_t len; *hint && used + 1 < size; hint += len) {
+		size_t noun = strspn(hint, letters);
+		const char *verb = noun && hint[noun] == '.' ? hint + noun + 1 : "";
+
+		len = strspn(verb, letters);
+		if (is_verb(verb, len)) {
+			snprintf(out + used, size - used, "riser %.*s %.*s", (int)noun, hint,
+				 (int)len, verb);
+			len += noun + 1;
+		} else {
+			len = noun ? noun : 1;
+			snprintf(out + used, size - used, "%.*s", (int)len, hint);
+		}
+		used += strlen(out + used);
+	}
+}
+
 enum status client_report(const struct riser *r, enum status status, const json_t *error)
 {
 	const json_t *data = json_object_get(error, "data");
 	const char *object = member_text(data, "object"), *hint = member_text(data, "hint");
 	const char *message = member_text(error, "message");
+	char words[512] = "";
 
+	/* Who reads JSON gets what riserd has said. */
+	if (!r->json && !strstr(message, hint)) {
+		in_our_words(hint, words, sizeof(words));
+		hint = words;
+	} else if (!r->json) {
+		hint = "";
+	}
 	return fail(r, status, *object ? object : NULL, *hint ? hint : NULL, "%s",
 		    *message ? message : status_name(status));
 }

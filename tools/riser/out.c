@@ -33,7 +33,12 @@ void out_json(const json_t *value)
 size_t text_letter(const char *text)
 {
 	const unsigned char *c = (const unsigned char *)text;
-	size_t len = *c < 0x80 ? 1 : *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : *c < 0xf5 ? 4 : 0;
+	size_t len = *c < 0x80	 ? 1
+		     : *c < 0xc2 ? 0
+		     : *c < 0xe0 ? 2
+		     : *c < 0xf0 ? 3
+		     : *c < 0xf5 ? 4
+				 : 0;
 
 	for (size_t i = 1; i < len; i++) {
 		if ((c[i] & 0xc0) != 0x80)

@@ -48,24 +48,36 @@ static enum status look_up(const struct riser *r, const json_t *targets, const c
 		    "there is no target %s, nor one whose name ends in :%s", text, text);
 }
 
+/* Makes a whole name of *value, if its word is a target. *targets: target.list, as soon as it is needed. */
+static enum status look_up_word(struct riser *r, struct args *a, const struct word *w,
+				const char **value, json_t **targets)
+{
+	enum status status = STATUS_OK;
+	const char *name;
+
+	/* With * it is a pattern. */
+	if (w->kind != KIND_TARGET || w->flags & WORD_NEW || is_whole_name(*value) ||
+	    strpbrk(*value, "*?["))
+		return STATUS_OK;
+	if (!*targets)
+		status = client_call(r, "target.list", NULL, targets);
+	if (!status)
+		status = look_up(r, *targets, *value, &name);
+	if (!status && (a->owned[a->owned_count] = strdup(name)))
+		*value = a->owned[a->owned_count++];
+	return status;
+}
+
 static enum status look_up_all(struct riser *r, struct args *a)
 {
 	json_t *targets = NULL;
 	enum status status = STATUS_OK;
 
-	for (unsigned int i = 0; i < a->operand_count && !status; i++) {
-		const struct word *w = command_operand(a->command, i);
-		const char *name;
-
-		if (w->kind != KIND_TARGET || w->flags & WORD_NEW || is_whole_name(a->operands[i]))
-			continue;
-		if (!targets)
-			status = client_call(r, "target.list", NULL, &targets);
-		if (!status)
-			status = look_up(r, targets, a->operands[i], &name);
-		if (!status && (a->owned[i] = strdup(name)))
-			a->operands[i] = a->owned[i];
-	}
+	for (unsigned int i = 0; i < a->operand_count && !status; i++)
+		status = look_up_word(r, a, command_operand(a->command, i), &a->operands[i],
+				      &targets);
+	for (unsigned int i = 0; i < a->option_count && !status; i++)
+		status = look_up_word(r, a, a->options[i].word, &a->options[i].value, &targets);
 	json_decref(targets);
 	return status;
 }

@@ -83,7 +83,11 @@ static void show_lun(const struct riser *r, const json_t *lun)
 			show_line(r, key, "%s (%llu bytes)", human_size(size),
 				  (unsigned long long)size);
 		} else if (json_is_object(value)) {
-			json_object_foreach(value, option, inner) show_value(r, option, inner);
+			json_object_foreach(value, option, inner)
+			{
+				if (strcmp(option, "size") != 0)
+					show_value(r, option, inner);
+			}
 		} else {
 			show_value(r, key, value);
 		}

@@ -28,7 +28,8 @@ enum {
 struct trace {
 	struct riser *r;
 	const char *name; /* of the file */
-	char part[4200]; /* its name until something is captured; "" then, or if it is no regular file */
+	char part
+		[4200]; /* its name until something is captured; "" then, or if it is no regular file */
 	FILE *file;
 	struct pcap *pcap;
 	struct rings *rings;
