@@ -183,6 +183,7 @@ def mistakes_change_nothing():
                 (1, ("lun", "create", "one", disk), "does not exist")):
             said = d.riser(*words, status=status)
             check(says in said, f"{words}: {said}")
+            check(":0:" not in said, f"{words}: no line of a file: {said}")
         said = d.riser("user", "add", "bob", "--target", ONE, status=8, stdin="short\n")
         check("12 to 255" in said and "short" not in said, said)
         equal(d.rpc.call("config.dump"), before, "what runs")

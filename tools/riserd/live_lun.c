@@ -8,7 +8,7 @@
 static const char *place_of(const struct config_lun *lun, char *out, size_t size)
 {
 	out[0] = '\0';
-	if (lun->place.file)
+	if (lun->place.file && lun->place.line)
 		snprintf(out, size, "%s:%u: ", lun->place.file, lun->place.line);
 	return out;
 }
