@@ -231,6 +231,7 @@ undo() {
 	# shellcheck disable=SC2086 # a list of pids
 	if [ -n "${targets:-}" ]; then kill -KILL $targets; fi
 	undo_more
+	: >/etc/fstab
 	umount /etc/iscsi
 } >/dev/null 2>&1
 
