@@ -172,8 +172,7 @@ def in_bash():
 
 def in_zsh():
     """zsh completes, with what words are about"""
-    if not shutil.which("zsh"):
-        return  # syntax and candidates have been seen by bash
+    check(shutil.which("zsh"), "there is no zsh (ci/deps)")
     with Daemon(answers()) as d:
         with open(os.path.join(d.folder, "_riser"), "w", encoding="ascii") as file:
             file.write(run("completion", "zsh"))

@@ -5,11 +5,13 @@
  */
 #include <errno.h>
 #include <histedit.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "client.h"
 #include "commands.h"
@@ -217,13 +219,42 @@ static void ignore(int sig)
 	(void)sig;
 }
 
+/* EL_GETCFN. Ctrl-C comes only while this waits, so that none is lost between two keys: -1, EINTR. */
+static int next_key(EditLine *el, wchar_t *key)
+{
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	mbstate_t state = { 0 };
+	sigset_t open;
+	size_t n;
+	char byte;
+
+	(void)el;
+	sigprocmask(SIG_SETMASK, NULL, &open);
+	sigdelset(&open, SIGINT);
+	for (;;) {
+		if (ppoll(&in, 1, NULL, &open) < 0)
+			return -1;
+		if (read(STDIN_FILENO, &byte, 1) != 1)
+			return 0;
+		n = mbrtowc(key, &byte, 1, &state);
+		if (n <= 1)
+			return 1;
+		if (n == (size_t)-1)
+			state = (mbstate_t){ 0 };
+	}
+}
+
 /* Ctrl-C gives up the line, not the shell. NULL: the end. */
 static const char *next_line(EditLine *el)
 {
 	struct sigaction interrupt = { .sa_handler = ignore }, was;
+	sigset_t blocked, mask;
 	const char *line;
 	int length = 0;
 
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGINT);
+	sigprocmask(SIG_BLOCK, &blocked, &mask);
 	sigaction(SIGINT, &interrupt, &was);
 	do {
 		errno = 0;
@@ -235,6 +266,7 @@ static const char *next_line(EditLine *el)
 		}
 	} while (!line && errno == EINTR);
 	sigaction(SIGINT, &was, NULL);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 	return length > 0 ? line : NULL;
 }
 
@@ -251,6 +283,7 @@ static void run_terminal(struct shell *s)
 		el_set(el, EL_PROMPT, prompt);
 		el_set(el, EL_EDITOR, "emacs");
 		el_set(el, EL_SIGNAL, 0);
+		el_wset(el, EL_GETCFN, next_key);
 		el_set(el, EL_HIST, history, past);
 		/* Wide: narrow names would be copied for ever. */
 		el_wset(el, EL_ADDFN, L"riser-complete", L"what could be typed", tab);
