@@ -343,7 +343,7 @@ static bool add_source(struct parser *p, const char *name, char *text, size_t le
 	return true;
 }
 
-static char *read_all(int fd, size_t size, size_t *len)
+char *parse_read_all(int fd, size_t size, size_t *len)
 {
 	char *text = malloc(size + 1);
 
@@ -384,7 +384,7 @@ static bool load(struct parser *p, const char *path, unsigned int line)
 		parse_fail(p, line, "%s: is no file of at most %d bytes", path, FILE_MAX);
 		return false;
 	}
-	text = read_all(fd, (size_t)st.st_size, &len);
+	text = parse_read_all(fd, (size_t)st.st_size, &len);
 	close(fd);
 	return add_source(p, path, text, len);
 }

@@ -105,6 +105,10 @@ const char *parse_lun_limit(struct parser *p, const struct key *key, const char 
 /* False: they make no sense together, said. */
 bool parse_limits_end(struct parser *p, struct io_limits *limits, unsigned int line);
 
+/* At most size bytes of a file and a zero behind them, from malloc(); *len: how many there were. NULL with
+ * errno. */
+char *parse_read_all(int fd, size_t size, size_t *len);
+
 /* What follows from all of it. */
 bool parse_settle(struct parser *p);
 void parse_forget(struct parser *p); /* what is pending */

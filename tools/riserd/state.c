@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "parse_impl.h"
 #include "tree.h"
 
 #define NAME "state.json"
@@ -26,34 +27,12 @@ struct state {
 
 /* --- Reading */
 
-static char *read_all(int fd, size_t size, size_t *len)
-{
-	char *text = malloc(size + 1);
-
-	for (*len = 0; text && *len < size;) {
-		ssize_t n = read(fd, text + *len, size - *len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			free(text);
-			return NULL;
-		}
-		if (!n)
-			break;
-		*len += (size_t)n;
-	}
-	if (text)
-		text[*len] = '\0';
-	return text;
-}
-
 static json_t *parse(struct state *s, int fd, size_t size, char *why, size_t why_size)
 {
 	char reason[512];
 	json_t *objects;
 	size_t len = 0;
-	char *text = read_all(fd, size, &len);
+	char *text = parse_read_all(fd, size, &len);
 
 	if (!text) {
 		snprintf(why, why_size, "%s: cannot be read: %s", s->path, strerror(errno));
