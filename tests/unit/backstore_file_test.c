@@ -551,7 +551,8 @@ static void no_space_left_is_not_a_lost_write(void)
 	CU_ASSERT_EQUAL(io(bs, BS_WRITE, BS_FUA, 2 * MIB, 64 * 1024, data), 0);
 	bs_close(bs);
 	unlink(path);
-	CU_ASSERT_EQUAL(umount(folder), 0);
+	/* Not plain umount(): the ring may hold the file of a finished request until it is entered again. */
+	CU_ASSERT_EQUAL(umount2(folder, MNT_DETACH), 0);
 	end();
 }
 
