@@ -151,6 +151,23 @@ const void *bs_zeros(void)
 	return region_base(found);
 }
 
+/* A driver knows its block size when it is open, not before. */
+static int set_physical(struct backstore *bs, const struct bs_spec *spec, char *why,
+			size_t why_size)
+{
+	struct bs_limits *l = &bs->limits;
+
+	if (!spec->physical_block_size)
+		return 0;
+	if (spec->physical_block_size < l->block_size)
+		return bs_fail(
+			-EINVAL, why, why_size,
+			"%s: physical-block-size=%u is less than a block, which has %u bytes",
+			bs->name, spec->physical_block_size, l->block_size);
+	l->physical_block_size = spec->physical_block_size;
+	return 0;
+}
+
 int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_t why_size)
 {
 	const struct bs_driver *driver = spec->protection ? &bs_protection_driver
@@ -170,6 +187,11 @@ int bs_open(const struct bs_spec *spec, struct backstore **out, char *why, size_
 	assert(bs->limits.block_size == 512 || bs->limits.block_size == 4096);
 	if (bs->limits.atomic_max < bs->limits.block_size)
 		bs->limits.atomic_max = bs->limits.atomic_granularity = bs->limits.block_size;
+	err = set_physical(bs, spec, why, why_size);
+	if (err) {
+		driver->close(bs);
+		return err;
+	}
 	/* Initiators take disks with one serial for paths to one disk. */
 	other = bs_find_serial(bs->serial);
 	if (other) {

@@ -8,7 +8,7 @@
 #include "core/slab.h"
 #include "driver.h"
 
-enum { DEFAULT_BLOCK = 512 };
+enum { DEFAULT_BLOCK = 512, PHYSICAL_MAX = 1 << 20 };
 
 int bs_fail(int err, char *why, size_t why_size, const char *fmt, ...)
 {
@@ -105,6 +105,17 @@ static bool set_block_size(struct bs_spec *spec, const char *value)
 	return spec->block_size != 0;
 }
 
+static bool set_physical_block_size(struct bs_spec *spec, const char *value)
+{
+	uint64_t bytes;
+
+	if (!bs_parse_size(value, &bytes) || bytes < 512 || bytes > PHYSICAL_MAX ||
+	    (bytes & (bytes - 1)))
+		return false;
+	spec->physical_block_size = (uint32_t)bytes;
+	return true;
+}
+
 static bool set_size(struct bs_spec *spec, const char *value)
 {
 	return bs_parse_size(value, &spec->size) && spec->size > 0;
@@ -197,6 +208,7 @@ static const struct option {
 } options[] = {
 	{ "readonly", set_readonly, "on or off", false },
 	{ "block-size", set_block_size, "512 or 4096", false },
+	{ "physical-block-size", set_physical_block_size, "a power of two from 512 to 1M", false },
 	{ "removable", set_removable, "on or off", false },
 	{ "direct", set_direct, "on or off", true },
 	{ "size", set_size, "a size such as 512M or 10G", true },
@@ -246,10 +258,11 @@ static int parse_option(struct parser *p, struct bs_spec *spec, char *part)
 			o = &options[i];
 	}
 	if (!o)
-		return bs_fail(-EINVAL, p->why, p->why_size,
-			       "unknown option '%s'; there are readonly, removable, block-size, "
-			       "direct, size, serial, naa, eui, pi, pi-path, fault",
-			       part);
+		return bs_fail(
+			-EINVAL, p->why, p->why_size,
+			"unknown option '%s'; there are readonly, removable, block-size, "
+			"physical-block-size, direct, size, serial, naa, eui, pi, pi-path, fault",
+			part);
 	if (!value)
 		return bs_fail(-EINVAL, p->why, p->why_size, "option %s needs a value: %s", o->key,
 			       o->takes);

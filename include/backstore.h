@@ -134,6 +134,7 @@ struct bs_spec {
 	char path[4096]; /* RAM and null: empty */
 	uint64_t size; /* bytes; 0 = not given */
 	uint32_t block_size; /* bytes; 0 = not given */
+	uint32_t physical_block_size; /* bytes, what initiators are told; 0 = the driver's */
 	bool read_only, direct;
 	bool removable; /* a removable medium: no concern of the driver */
 	char serial[37]; /* unit serial number; empty = derived from stored identity */

@@ -33,17 +33,17 @@ has 'of both families' '^portal "\[::\]:3260" \{ \}$'
 has 'what it includes' '^target iqn.2026-01.com.example:inc \{$'
 has 'LUNs in the order of their paths' '^    lun 1 \{ path = /srv/y \}$'
 has 'from 1 on' '^    lun 2 \{ path = /srv/z \}$'
-has 'options of a LUN' '^    lun 1 \{ path = /srv/b block-size = 4096 readonly = on direct = on serial = beef0001 \}$'
+has 'options of a LUN' '^    lun 1 \{ path = /srv/b block-size = 4096 physical-block-size = 16384 readonly = on direct = on serial = beef0001 \}$'
 has 'a number that was given' '^    lun 7 \{ path = /srv/a \}$'
 has 'names, and networks without loose bits' '^    allow = \{ iqn.1993-08.org.debian:01:abc, 192.0.2.0/24 \}$'
 has 'users in both directions' "^    chap \"al#ice\" \{ secret-file = $TMPDIR/secrets/al_ice mutual = us mutual-secret-file = $TMPDIR/secrets/us \}\$"
 has 'users of discovery' '^    chap finder '
 has 'what cannot be understood opens nothing' '^    allow = \{ iqn.1995-01.invalid.nobody:none \}$'
 told targets.conf 10 'write-cache off'
-told targets.conf 23 'incomminguser'
-told targets.conf 25 'MaxBurstLength'
-told targets.conf 30 'rbd'
-told targets.conf 34 'under_score is left out'
+told targets.conf 24 'incomminguser'
+told targets.conf 26 'MaxBurstLength'
+told targets.conf 31 'rbd'
+told targets.conf 35 'under_score is left out'
 
 # --- LIO
 accepted saveconfig.json
@@ -68,7 +68,7 @@ has 'another one that sends away' '^portal "198.51.100.1:3260" \{ tag = 2 redire
 has 'an alias' "^    alias = \"The lab's disk\"\$"
 has 'mutual CHAP' '^    chap alice .* mutual = target '
 has 'a LUN that is defined elsewhere' 'lun 0 \{ path = /dev/zvol/tank/shared block-size = 4096 serial = 001122334455 naa = 6589cfc000000b1ad1f1cf0ed4a1b0de \}'
-has 'a size' 'size = 4294967296 readonly = on'
+has 'a size' 'size = 4294967296 physical-block-size = 8192 readonly = on'
 has 'IPv6 networks' '^    allow = \{ 2001:db8::/64 \}$'
 has 'a path with a blank' 'path = "/dev/zvol/tank/with space"'
 told ctl.conf 4 'isns-server'

@@ -90,6 +90,9 @@ static void options_are_taken(void)
 	CU_ASSERT_EQUAL(s.size, 10ull << 30);
 	CU_ASSERT_STRING_EQUAL(s.serial, "AB-1");
 	CU_ASSERT_STRING_EQUAL(s.fault, "read:eio:after=3;flush:eio:once");
+	CU_ASSERT_EQUAL(s.physical_block_size, 0);
+	CU_ASSERT_EQUAL(parsed("ram:1M,physical-block-size=512").physical_block_size, 512);
+	CU_ASSERT_EQUAL(parsed("/d,physical-block-size=1M").physical_block_size, 1 << 20);
 	s = parsed("ram:1M,serial=123456789012345678901234567890123456");
 	CU_ASSERT_EQUAL(strlen(s.serial), 36);
 }
@@ -132,6 +135,9 @@ static void nonsense_names_what_is_wrong(void)
 		{ "ram:1G,readonly=yes", "readonly=yes" },
 		{ "ram:1G,readonly=", "on or off" },
 		{ "ram:1G,block-size=1024", "512 or 4096" },
+		{ "ram:1G,physical-block-size=256", "power of two from 512 to 1M" },
+		{ "ram:1G,physical-block-size=3K", "power of two from 512 to 1M" },
+		{ "ram:1G,physical-block-size=2M", "power of two from 512 to 1M" },
 		{ "ram:1G,readonly=on,readonly=off", "readonly is given twice" },
 		{ "/d,size=0", "size=0" },
 		{ "/d,size=big", "size=big" },

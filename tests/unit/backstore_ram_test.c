@@ -35,8 +35,25 @@ static void limits_say_what_it_is(void)
 	CU_ASSERT(bs->limits.lends_pointers);
 	CU_ASSERT_STRING_EQUAL(bs->name, "ram:64M");
 	CU_ASSERT_EQUAL(strlen(bs->serial), 32);
+	CU_ASSERT_EQUAL(bs->limits.physical_block_size, 4096);
 	end(bs);
 	bs_close(NULL);
+}
+
+static void physical_blocks_are_as_said(void)
+{
+	static const char *const disks[] = { "ram:64K,physical-block-size=512",
+					     "ram:64K,physical-block-size=512,pi=1",
+					     "ram:64K,physical-block-size=512,fault=read:eio" };
+	struct backstore *bs;
+
+	for (size_t i = 0; i < array_size(disks); i++) {
+		bs = begin(disks[i]);
+		CU_ASSERT_EQUAL(bs->limits.physical_block_size, 512);
+		end(bs);
+	}
+	CU_ASSERT(refuses("ram:64K,block-size=4096,physical-block-size=512", -EINVAL,
+			  "physical-block-size=512 is less than a block, which has 4096 bytes"));
 }
 
 static void new_memory_reads_zeros(void)
@@ -249,7 +266,8 @@ static void impossible_memory_is_refused(void)
 	CU_ASSERT(refuses("ram:8000000T", -ENOMEM, "cannot map"));
 }
 
-UNIT_MAIN(TEST(limits_say_what_it_is), TEST(new_memory_reads_zeros), TEST(what_is_written_is_read),
+UNIT_MAIN(TEST(limits_say_what_it_is), TEST(physical_blocks_are_as_said),
+	  TEST(new_memory_reads_zeros), TEST(what_is_written_is_read),
 	  TEST(unmapped_memory_is_given_back), TEST(what_a_device_has_is_zeroed_in_place),
 	  TEST(zeros_are_a_region), TEST(borrowed_pointer_is_the_disk), TEST(null_forgets),
 	  TEST(read_only_refuses_changes), TEST(empty_requests_do_nothing), TEST(statistics_count),

@@ -26,7 +26,7 @@ struct import_lun {
 	unsigned int number;
 	const char *path;
 	bool readonly, removable, direct;
-	unsigned int block_size; /* 0: not said */
+	unsigned int block_size, physical_block_size; /* bytes; 0: not said */
 	uint64_t size; /* bytes; 0: that of the file */
 	const char *serial, *naa, *eui; /* NULL: not said */
 	const char *file; /* where it stands */

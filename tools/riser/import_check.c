@@ -110,6 +110,20 @@ static bool path_is_right(const struct import_lun *l)
 	return len && len < 4000 && !has_controls(l->path);
 }
 
+/* It is only told to initiators: a LUN is served without it, too. */
+static void check_physical(struct import *im, const struct import_target *t, struct import_lun *l)
+{
+	unsigned int n = l->physical_block_size;
+
+	if (n && (n < (l->block_size ? l->block_size : 512) || n > 1 << 20 || (n & (n - 1)))) {
+		import_note(im, l->line,
+			    "target %s: lun %u: physical blocks of %u bytes are not carried over: "
+			    "riser has powers of two from the block size to 1M",
+			    t->name, l->number, n);
+		l->physical_block_size = 0;
+	}
+}
+
 /* True: it may stay. */
 static bool check_lun(struct import *im, const struct import_target *t, struct import_lun *l)
 {
@@ -126,6 +140,7 @@ static bool check_lun(struct import *im, const struct import_target *t, struct i
 			    t->name, l->number, l->block_size);
 		return false;
 	}
+	check_physical(im, t, l);
 	for (const struct import_lun *o = t->luns; o < l; o++) {
 		if (o->path && o->number == l->number) {
 			import_note(

@@ -298,6 +298,8 @@ static void take_option(struct ctl *c, struct import_lun *l, const struct statem
 		l->eui = value + (!strncasecmp(value, "0x", 2) ? 2 : 0);
 	else if (!strcmp(name, "readonly"))
 		l->readonly = !strcmp(value, "on");
+	else if (!strcmp(name, "pblocksize"))
+		l->physical_block_size = (unsigned int)strtoul(value, NULL, 10);
 	else if (!strcmp(name, "removable"))
 		l->removable = !strcmp(value, "on");
 	else if (strcmp(name, "unmap") || strcmp(value, "on"))

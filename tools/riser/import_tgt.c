@@ -18,6 +18,7 @@ struct store {
 	const char *path;
 	struct import_lun lun;
 	bool has_number, readonly_said, removable_said;
+	int physical_exponent; /* and one; 0: not said */
 	const char *bs_type, *device_type;
 };
 
@@ -109,6 +110,15 @@ static void set_block_size(struct reader *r, struct store *s, struct apache_line
 		import_fail(r->im, l->number, "block-size takes a number of bytes");
 }
 
+/* Logical blocks per physical block, as an exponent: of the block size, which may stand below it. */
+static void set_physical(struct reader *r, struct store *s, struct apache_line *l)
+{
+	if (!isdigit((unsigned char)l->value[0]) || l->value[1])
+		import_fail(r->im, l->number, "lbppbe takes an exponent from 0 to 9");
+	else
+		s->physical_exponent = l->value[0] - '0' + 1;
+}
+
 static void set_number(struct reader *r, struct store *s, struct apache_line *l)
 {
 	char *end;
@@ -182,7 +192,7 @@ static const struct store_key {
 	{ "params", NULL, "they go to tgtadm as they are" },
 	{ "online", NULL, "a LUN that is there is online" },
 	{ "path", NULL, "it is of removable media" },
-	{ "lbppbe", NULL, "riser asks the disk" },
+	{ "lbppbe", set_physical, NULL },
 	{ "la_lba", NULL, "riser asks the disk" },
 	{ "optimal_xfer_gran", NULL, "riser has its own" },
 	{ "optimal_xfer_len", NULL, "riser has its own" },
@@ -343,6 +353,11 @@ static void inherit(struct store *s, const struct store *all)
 		s->lun.serial = all->lun.serial;
 	if (!s->lun.block_size)
 		s->lun.block_size = all->lun.block_size;
+	if (!s->physical_exponent)
+		s->physical_exponent = all->physical_exponent;
+	if (s->physical_exponent)
+		s->lun.physical_block_size = (s->lun.block_size ? s->lun.block_size : 512)
+					     << (s->physical_exponent - 1);
 	if (!s->readonly_said)
 		s->lun.readonly = all->lun.readonly;
 	if (!s->removable_said)

@@ -199,6 +199,8 @@ static void put_lun(struct writer *w, const struct import_lun *l)
 		fprintf(w->to, " size = %llu", (unsigned long long)l->size);
 	if (l->block_size && l->block_size != 512)
 		fprintf(w->to, " block-size = %u", l->block_size);
+	if (l->physical_block_size)
+		fprintf(w->to, " physical-block-size = %u", l->physical_block_size);
 	if (l->readonly)
 		fputs(" readonly = on", w->to);
 	if (l->removable)

@@ -14,10 +14,12 @@
 
 static bool only_disk_keys(const json_t *lun)
 {
-	static const char *const keys[] = { "path",   "readonly",  "block-size", "removable",
-					    "direct", "size",	   "serial",	 "naa",
-					    "eui",    "pi",	   "pi-path",	 "fault",
-					    "iops",   "bandwidth", "burst" };
+	static const char *const keys[] = {
+		"path",	     "readonly", "block-size", "physical-block-size",
+		"removable", "direct",	 "size",       "serial",
+		"naa",	     "eui",	 "pi",	       "pi-path",
+		"fault",     "iops",	 "bandwidth",  "burst"
+	};
 	const json_t *value;
 	const char *key;
 

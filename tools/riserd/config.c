@@ -132,8 +132,9 @@ bool config_same_disk(const struct bs_spec *a, const struct bs_spec *b)
 {
 	return !strcmp(a->driver, b->driver) && !strcmp(a->path, b->path) &&
 	       (a->path[0] || a->size == b->size) && a->block_size == b->block_size &&
-	       a->read_only == b->read_only && a->direct == b->direct &&
-	       a->removable == b->removable && !strcmp(a->serial, b->serial) &&
+	       a->physical_block_size == b->physical_block_size && a->read_only == b->read_only &&
+	       a->direct == b->direct && a->removable == b->removable &&
+	       !strcmp(a->serial, b->serial) &&
 	       same_designators(&a->designators, &b->designators) && !strcmp(a->fault, b->fault) &&
 	       a->protection == b->protection && !strcmp(a->protection_path, b->protection_path);
 }

@@ -115,6 +115,7 @@ static const char usage[] =
 	"\n"
 	"  DISK   ram:SIZE | null:SIZE | PATH (file or block device), then ,key=value:\n"
 	"         readonly=on  block-size=512|4096  direct=on  size=10G (creates the file)\n"
+	"         physical-block-size=512...1M (what initiators are told)\n"
 	"         serial=TEXT  naa=HEX  eui=HEX (names of the disk)  removable=on\n"
 	"         pi=1|2|3 (protection information)  pi-path=FILE\n";
 

@@ -450,6 +450,7 @@ const struct key lun_keys[] = {
 	{ "path", set_path, false },
 	{ "readonly", set_disk_key, false },
 	{ "block-size", set_disk_key, false },
+	{ "physical-block-size", set_disk_key, false },
 	{ "removable", set_disk_key, false },
 	{ "direct", set_disk_key, false },
 	{ "size", set_disk_key, false },

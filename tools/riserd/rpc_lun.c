@@ -50,6 +50,9 @@ static json_t *options(const struct bs_spec *spec)
 		json_object_set_new(o, "size", json_integer((json_int_t)spec->size));
 	if (spec->block_size)
 		json_object_set_new(o, "block-size", json_integer(spec->block_size));
+	if (spec->physical_block_size)
+		json_object_set_new(o, "physical-block-size",
+				    json_integer(spec->physical_block_size));
 	if (spec->read_only)
 		json_object_set_new(o, "readonly", json_true());
 	if (spec->direct)
@@ -100,6 +103,8 @@ static void add_unit(json_t *json, const struct lu *lu, unsigned int reactors)
 
 	json_object_set_new(json, "size", json_integer((json_int_t)bs->limits.size));
 	json_object_set_new(json, "block_size", json_integer(bs->limits.block_size));
+	json_object_set_new(json, "physical_block_size",
+			    json_integer(bs->limits.physical_block_size));
 	json_object_set_new(json, "readonly", json_boolean(bs->limits.read_only));
 	json_object_set_new(json, "serial", rpc_text(bs->serial));
 	json_object_set_new(json, "naa", hex(naa, naa_len));

@@ -111,6 +111,9 @@ static int add_luns(struct admin *a, const struct import_target *target)
 			json_object_set_new(options, "removable", json_true());
 		if (l->block_size)
 			json_object_set_new(options, "block-size", json_integer(l->block_size));
+		if (l->physical_block_size)
+			json_object_set_new(options, "physical-block-size",
+					    json_integer(l->physical_block_size));
 		if (l->serial)
 			json_object_set_new(options, "serial", json_string(l->serial));
 		status = change(t, "lun.create",
