@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Logout (RFC 7143 11.14, 11.15): of the session, of any of its connections, and of a connection
- * whose tasks shall be reassigned. The connection that carries the request is answered at once and
- * then closed; for another one the answer waits until that is gone, with its tasks.
+ * whose tasks shall be reassigned. The response says that the clean-up is complete, so it waits until
+ * the tasks are back, and until the session has no reservation any more; the connection that carries
+ * the request is closed behind it, another one before it.
  */
 #include <stdlib.h>
 
 #include "core/log.h"
 #include "session/internal.h"
 
-/* A Logout Request for another connection than its own. */
+enum leaves { ANOTHER, ITSELF, WHOLE_SESSION };
+
+/* A Logout Request that waits for its answer. */
 struct leaving {
 	struct list node; /* session.leaving */
 	struct iconn *ic; /* that gets the answer */
+	enum leaves what;
 	struct be32 itt;
-	uint16_t cid;
+	uint16_t cid; /* of what leaves */
 	struct timer timer;
 };
 
@@ -35,12 +39,11 @@ static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
 }
 
 /* The response is the last PDU on ic. */
-static void leave(struct iconn *ic, const struct bhs_logout_request *req)
+static void last_words(struct iconn *ic, struct be32 itt, uint8_t response)
 {
 	static struct log_limit limit = LOG_LIMIT(100);
 
-	iconn_event(ic, CONN_EV_LOGOUT);
-	respond(ic, req->itt, LOGOUT_RSP_SUCCESS);
+	respond(ic, itt, response);
 	if (!iconn_live(ic))
 		return;
 	log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
@@ -61,15 +64,30 @@ static void leaving_answer(struct leaving *l, uint8_t response)
 {
 	struct iconn *ic = l->ic;
 	struct be32 itt = l->itt;
+	enum leaves what = l->what;
 
 	leaving_free(l);
-	if (iconn_up(ic))
+	if (what == WHOLE_SESSION && ic->session->who.type == SESSION_NORMAL)
+		nexus_loss(&ic->session->nexus);
+	if (what != ANOTHER)
+		last_words(ic, itt, response);
+	else if (iconn_up(ic))
 		respond(ic, itt, response);
 }
 
 static void leaving_late(struct timer *t)
 {
 	leaving_answer(container_of(t, struct leaving, timer), LOGOUT_RSP_FAILED);
+}
+
+static bool is_done(const struct session *s, const struct leaving *l)
+{
+	switch (l->what) {
+	case ANOTHER: return !session_cid_busy(s, l->cid);
+	case ITSELF: return l->ic->tasks == TASKS_REASSIGN || !session_has_aborted(s, l->ic);
+	case WHOLE_SESSION: break;
+	}
+	return !session_has_aborted(s, NULL);
 }
 
 void logout_progress(struct session *s)
@@ -79,7 +97,7 @@ void logout_progress(struct session *s)
 	list_for_each_safe(pos, tmp, &s->leaving) {
 		struct leaving *l = list_entry(pos, struct leaving, node);
 
-		if (!session_cid_busy(s, l->cid))
+		if (is_done(s, l))
 			leaving_answer(l, LOGOUT_RSP_SUCCESS);
 	}
 }
@@ -107,24 +125,54 @@ static bool is_leaving(const struct session *s, uint16_t cid)
 	return false;
 }
 
-/* Of another connection of the session; at most one request for each is not answered. */
-static bool answer_later(struct iconn *ic, const struct bhs_logout_request *req)
+/* At most one request for each connection is not answered. False: it is, with a failure. */
+static bool answer_later(struct iconn *ic, const struct bhs_logout_request *req, enum leaves what)
 {
 	struct session *s = ic->session;
 	struct leaving *l = calloc(1, sizeof(*l));
 
-	if (!l) {
-		respond(ic, req->itt, LOGOUT_RSP_FAILED);
+	if (!l)
 		return false;
-	}
 	l->ic = ic;
+	l->what = what;
 	l->itt = req->itt;
-	l->cid = be16_get(req->cid);
+	l->cid = what == ANOTHER ? be16_get(req->cid) : ic->cid;
 	l->timer.fn = leaving_late;
 	list_add_tail(&s->leaving, &l->node);
 	timer_arm(ic->rs->reactor, &l->timer, TMF_TIMEOUT_S * NSEC_PER_SEC);
 	s->watched = true;
 	return true;
+}
+
+/* Nobody is left behind it. */
+static bool is_last(const struct session *s)
+{
+	return s->conns.next->next == &s->conns && list_empty(&s->joiners) &&
+	       list_empty(&s->lost_cids);
+}
+
+static void leave(struct iconn *ic, const struct bhs_logout_request *req, enum leaves what)
+{
+	struct session *s = ic->session;
+
+	iconn_event(ic, CONN_EV_LOGOUT);
+	if (what == WHOLE_SESSION)
+		session_end(s, SESSION_EV_CLOSED, true);
+	if (ic->tasks != TASKS_REASSIGN)
+		session_abort_tasks(s, what == ITSELF ? ic : NULL);
+	if (answer_later(ic, req, what))
+		logout_progress(s);
+	else
+		last_words(ic, req->itt, LOGOUT_RSP_FAILED);
+}
+
+/* Those of another connection. */
+static bool wait_for_tasks(struct iconn *ic, const struct bhs_logout_request *req)
+{
+	if (answer_later(ic, req, ANOTHER))
+		return true;
+	respond(ic, req->itt, LOGOUT_RSP_FAILED);
+	return false;
 }
 
 static void logout_cid(struct iconn *ic, const struct bhs_logout_request *req, bool recover)
@@ -137,14 +185,14 @@ static void logout_cid(struct iconn *ic, const struct bhs_logout_request *req, b
 	if (other && !is_leaving(s, cid)) {
 		other->tasks = recover ? TASKS_REASSIGN : TASKS_ABORT;
 		if (other == ic)
-			leave(ic, req);
-		else if (answer_later(ic, req))
+			leave(ic, req, !recover && is_last(s) ? WHOLE_SESSION : ITSELF);
+		else if (wait_for_tasks(ic, req))
 			iconn_end(other, false);
 		return;
 	}
 	found = recover ? session_cid_logged_out(s, cid, true) : session_forget_cid(s, cid);
 	if (found && !recover && session_cid_busy(s, cid)) /* by tasks that are not back yet */
-		answer_later(ic, req);
+		wait_for_tasks(ic, req);
 	else
 		respond(ic, req->itt, found ? LOGOUT_RSP_SUCCESS : LOGOUT_RSP_NO_CID);
 }
@@ -155,10 +203,7 @@ void logout_received(struct iconn *ic, struct pdu *pdu)
 	struct session *s = ic->session;
 
 	switch (req->reason & 0x7f) {
-	case LOGOUT_SESSION:
-		leave(ic, req);
-		session_end(s, SESSION_EV_CLOSED, true);
-		break;
+	case LOGOUT_SESSION: leave(ic, req, WHOLE_SESSION); break;
 	case LOGOUT_CONNECTION: logout_cid(ic, req, false); break;
 	case LOGOUT_RECOVERY:
 		if (s->who.error_recovery_level == 2)

@@ -208,6 +208,12 @@ struct iconn *session_find_cid(const struct session *s, uint16_t cid)
 	return NULL;
 }
 
+/* The SCSI layer, a disk or the transport has it still. */
+static bool aborted_and_not_back(const struct command *c)
+{
+	return c->task.aborted && !c->answered && !(c->kept && c->kept->shed && c->kept->suspended);
+}
+
 bool session_cid_busy(const struct session *s, uint16_t cid)
 {
 	struct list *pos;
@@ -217,11 +223,35 @@ bool session_cid_busy(const struct session *s, uint16_t cid)
 	list_for_each(pos, &s->commands) {
 		const struct command *c = list_entry(pos, struct command, node);
 
-		if (!c->ic && c->cid == cid && c->task.aborted && !c->answered &&
-		    !(c->kept && c->kept->shed && c->kept->suspended))
+		if (!c->ic && c->cid == cid && aborted_and_not_back(c))
 			return true;
 	}
 	return false;
+}
+
+bool session_has_aborted(const struct session *s, const struct iconn *ic)
+{
+	struct list *pos;
+
+	list_for_each(pos, &s->commands) {
+		const struct command *c = list_entry(pos, struct command, node);
+
+		if ((!ic || c->ic == ic) && aborted_and_not_back(c))
+			return true;
+	}
+	return false;
+}
+
+void session_abort_tasks(struct session *s, const struct iconn *ic)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &s->commands) {
+		struct command *c = list_entry(pos, struct command, node);
+
+		if (!c->held && (!ic || c->ic == ic))
+			command_abort(c, false); /* may free c */
+	}
 }
 
 static void abort_tasks(struct session *s, const struct iconn *ic)
@@ -315,7 +345,7 @@ void session_watched(struct session *s)
 {
 	if (s->freeing)
 		return;
-	if (s->dying && list_empty(&s->joiners))
+	if (s->dying && list_empty(&s->joiners) && list_empty(&s->leaving))
 		session_check_dead(s);
 	else
 		reactor_defer(s->rs->reactor, &s->progress_work);

@@ -105,7 +105,7 @@ void session_end(struct session *s, enum session_event why, bool flush)
 	list_for_each_safe(pos, tmp, &s->conns) {
 		struct iconn *ic = list_entry(pos, struct iconn, session_node);
 
-		if (iconn_live(ic) || !flush)
+		if ((iconn_live(ic) && ic->state != CONN_IN_LOGOUT) || !flush)
 			iconn_end(ic, flush);
 	}
 	session_watched(s);

@@ -192,7 +192,7 @@ static void logout_while(void)
 		struct initiator in;
 		struct memory_record *rec;
 		union pdu_header h = { 0 };
-		uint8_t last = 0;
+		uint8_t last = 0, response = 0xff;
 
 		begin(&rig, &in, what == IN_DISK ? "ram:1M,fault=write:hang" : "ram:1M", 1);
 		start(&in, (enum doing)what);
@@ -201,11 +201,15 @@ static void logout_while(void)
 		h.logout_request.itt = be32_of(in.itt++);
 		h.logout_request.cmdsn = be32_of(in.cmdsn);
 		rig_send(&in, &h, NULL, 0);
+		if (what == IN_DISK) /* which is waited for, but not for ever */
+			advance(&rig, TMF_TIMEOUT_S + 1);
 		while ((rec = rig_receive(&in))) {
 			last = pdu_opcode(&rec->h.bhs);
+			response = rec->h.logout_response.response;
 			free(rec);
 		}
 		CU_ASSERT_EQUAL(last, OP_LOGOUT_RESPONSE);
+		CU_ASSERT_EQUAL(response, what == IN_DISK ? LOGOUT_RSP_FAILED : LOGOUT_RSP_SUCCESS);
 		CU_ASSERT_PTR_NULL(memory_conn(in.peer));
 		rig_leave(&in);
 		if (what == IN_DISK)
