@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Making and checking protection information, SBC 4.22. */
-#include <isa-l.h>
-
+#include "core/crc.h"
 #include "protection.h"
 
 uint16_t pi_guard(const void *block, uint32_t block_size)
 {
-	return crc16_t10dif(0, block, block_size);
+	return crc16_t10(block, block_size);
 }
 
 struct pi_rule pi_default(uint8_t type, uint64_t lba)

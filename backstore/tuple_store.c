@@ -8,13 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <isa-l.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/crc.h"
 #include "core/log.h"
 #include "file.h"
 #include "protection.h"
@@ -60,7 +60,7 @@ static struct be32 header_crc(const struct header *h)
 {
 	struct header copy = *h;
 
-	return be32_of(crc32_iscsi((unsigned char *)&copy, offsetof(struct header, crc), ~0u));
+	return be32_of(crc32c_update(CRC32C_INIT, &copy, offsetof(struct header, crc)));
 }
 
 static void set_header(struct header *h, const struct bs_spec *spec, const struct backstore *data)

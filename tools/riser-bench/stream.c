@@ -5,11 +5,12 @@
 #include "stream.h"
 
 #include <errno.h>
-#include <isa-l.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "core/crc.h"
 
 enum {
 	PLACE_MIN = 8192, /* less is copied: a receive call for it would cost more */
@@ -17,12 +18,6 @@ enum {
 };
 
 static const uint8_t padding[4];
-
-/* ISA-L neither seeds nor inverts: start with ~0 and invert at the end. */
-static uint32_t crc32c_add(uint32_t crc, const void *data, uint32_t len)
-{
-	return crc32_iscsi((unsigned char *)(uintptr_t)data, (int)len, crc);
-}
 
 /* The bytes go out least significant first, RFC 7143 section 13.1 and RFC 3385. */
 static void digest_store(uint8_t *to, uint32_t crc)
@@ -109,7 +104,8 @@ static int header_done(struct stream *s, const uint8_t *bytes)
 	const struct bhs *bhs = &s->pdu.bhs;
 
 	memcpy(&s->pdu, bytes, BHS_LEN);
-	if (s->header_digest && !digest_matches(bytes + BHS_LEN, crc32c_add(~0u, bytes, BHS_LEN)))
+	if (s->header_digest &&
+	    !digest_matches(bytes + BHS_LEN, crc32c_update(CRC32C_INIT, bytes, BHS_LEN)))
 		return -EBADMSG;
 	if (bhs->total_ahs_len)
 		return -EPROTO;
@@ -120,7 +116,7 @@ static int header_done(struct stream *s, const uint8_t *bytes)
 		return pdu_done(s);
 	s->trailer_len = pdu_padded(s->payload_len) - s->payload_len;
 	s->trailer_len += s->data_digest ? DIGEST_LEN : 0;
-	s->crc = ~0u;
+	s->crc = CRC32C_INIT;
 	return 0;
 }
 
@@ -130,7 +126,7 @@ static uint32_t take_payload(struct stream *s, const uint8_t *p, size_t avail)
 	uint32_t n = avail < left ? (uint32_t)avail : left;
 
 	if (s->data_digest)
-		s->crc = crc32c_add(s->crc, p, n);
+		s->crc = crc32c_update(s->crc, p, n);
 	if (s->ops->payload)
 		s->ops->payload(s, s->payload_got, p, n);
 	s->payload_got += n;
@@ -144,7 +140,7 @@ static void take_trailer_byte(struct stream *s, uint8_t byte)
 	if (s->trailer_got >= pad)
 		s->digest[s->trailer_got - pad] = byte;
 	else if (s->data_digest)
-		s->crc = crc32c_add(s->crc, &byte, 1);
+		s->crc = crc32c_update(s->crc, &byte, 1);
 	s->trailer_got++;
 }
 
@@ -189,7 +185,7 @@ static ssize_t receive_in_place(struct stream *s, uint8_t *to, uint8_t *buf)
 	if (n <= 0)
 		return n;
 	if (s->data_digest)
-		s->crc = crc32c_add(s->crc, to, placed);
+		s->crc = crc32c_update(s->crc, to, placed);
 	s->payload_got += placed;
 	if (s->payload_got == s->payload_len && !s->trailer_len)
 		ret = pdu_done(s);
@@ -281,15 +277,15 @@ void stream_put(struct stream *s, const void *data, uint32_t len)
 	o->arena_used += BHS_LEN;
 	add_iov(o, header, BHS_LEN);
 	if (s->header_digest)
-		add_digest(o, crc32c_add(~0u, header, BHS_LEN));
+		add_digest(o, crc32c_update(CRC32C_INIT, header, BHS_LEN));
 	if (!len)
 		return;
 	add_iov(o, data, len);
 	if (pad)
 		add_iov(o, padding, pad);
 	if (s->data_digest) {
-		crc = crc32c_add(~0u, data, len);
-		add_digest(o, crc32c_add(crc, padding, pad));
+		crc = crc32c_update(CRC32C_INIT, data, len);
+		add_digest(o, crc32c_update(crc, padding, pad));
 	}
 }
 

@@ -4,20 +4,12 @@
 #define RISER_TRANSPORT_TCP_DIGEST_H
 
 #include <endian.h>
-#include <isa-l/crc.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "core/crc.h"
 #include "pdu.h"
-
-/* ISA-L leaves the inversion before and after to its caller, so a running CRC is just its value. */
-#define CRC32C_INIT 0xffffffffu
-
-static inline uint32_t crc32c_update(uint32_t crc, const void *data, size_t len)
-{
-	return crc32_iscsi((unsigned char *)(uintptr_t)data, (int)len, crc);
-}
 
 /* The digest goes out least significant byte first. */
 static inline void digest_put(uint8_t out[DIGEST_LEN], uint32_t crc)
