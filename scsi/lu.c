@@ -57,6 +57,8 @@ int lu_create(const struct lu_config *cfg, struct lu **out, char *why, size_t wh
 	lu->limiter = limiter_new(&(struct io_limits){ 0 });
 	snprintf(lu->serial, sizeof(lu->serial), "%s", cfg->serial);
 	snprintf(lu->product, sizeof(lu->product), "%s", cfg->product);
+	snprintf(lu->target, sizeof(lu->target), "%s", cfg->target ? cfg->target : "");
+	lu->number = cfg->lun;
 	pthread_mutex_init(&lu->lock, NULL);
 	list_init(&lu->queue);
 	for (unsigned int i = 0; i < lu->reactors; i++)
@@ -180,6 +182,13 @@ void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, vo
 				visit(nexus, i, arg);
 		}
 	}
+	pthread_mutex_unlock(&nexuses.lock);
+}
+
+void nexus_locked(struct nexus *nexus, void (*visit)(struct nexus *nexus, void *arg), void *arg)
+{
+	pthread_mutex_lock(&nexuses.lock);
+	visit(nexus, arg);
 	pthread_mutex_unlock(&nexuses.lock);
 }
 

@@ -226,6 +226,8 @@ struct lu {
 	struct list queue; /* those behind it, by lu_node */
 	_Atomic(struct scsi_task *) drain_waiter; /* who takes it out must continue that task */
 	char serial[37], product[17];
+	char target[224]; /* where it is, for operators; empty: nowhere */
+	unsigned int number; /* its LUN there */
 };
 
 static inline bool row_exists(const struct cdb_row *row, const struct lu *lu)
@@ -433,6 +435,9 @@ void lu_each_nexus(struct lu *lu, void (*visit)(struct nexus *nexus, int lun, vo
 /* [any thread] Each nexus of the target, under the lock of the list of nexuses. */
 void target_each_nexus(const struct scsi_target *target,
 		       void (*visit)(struct nexus *nexus, void *arg), void *arg);
+
+/* [any thread] This one, under that lock. */
+void nexus_locked(struct nexus *nexus, void (*visit)(struct nexus *nexus, void *arg), void *arg);
 
 /* [main thread] prepare() for each nexus of the target, then commands find lu; both under that lock. */
 void target_publish_lun(struct scsi_target *target, unsigned int lun, struct lu *lu,

@@ -147,8 +147,6 @@ static void install(struct nexus *nexus, void *arg)
 {
 	struct restriction *r = arg;
 
-	if (nexus != r->nexus)
-		return;
 	for (unsigned int lun = 0; lun < TARGET_LUNS; lun++)
 		compare(r, lun);
 	nexus->restricted = true;
@@ -178,7 +176,7 @@ unsigned int nexus_restrict(struct nexus *nexus, const struct nexus_rights *righ
 			log_error("%s: %s: no memory for its limits, which do not count",
 				  nexus->target->name, nexus->initiator_name);
 	}
-	target_each_nexus(nexus->target, install, &r);
+	nexus_locked(nexus, install, &r);
 	if (before && before != r.limiter)
 		limiter_let_pass(before, NULL, nexus);
 	limiter_put(before);
