@@ -243,7 +243,8 @@ static void talks_but_does_not_read(void)
 		rig_send(&in, &h, NULL, 0);
 		pass(&rig, 1);
 	}
-	CU_ASSERT_TRUE(s > DATA_TIMEOUT_S && s <= 2 * DATA_TIMEOUT_S);
+	/* ticks of connections come together: a little later than twice */
+	CU_ASSERT_TRUE(s > DATA_TIMEOUT_S && s <= 2 * DATA_TIMEOUT_S + 1);
 	CU_ASSERT_PTR_NULL(memory_conn(in.peer));
 	rig_leave(&in);
 	down(&rig);
