@@ -110,6 +110,36 @@ families=
 for family in $(sed -n 's/^ALL\.\([^.]*\)$/\1/p' <<<"$tests"); do
 	case " $elsewhere " in *" $family "*) ;; *) families+=" $family" ;; esac
 done
+# PreventAllow.ITNexusLoss closes a connection without a word and expects that the nexus is gone when
+# the next session ejects: one thread sees the one before the other. Sanitize.Reset looks again once
+# a minute, and answers no pings meanwhile.
+cpu=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)
+one_thread="--nop-interval 0 --cpus $cpu"
+
+# The plain command: every test, in every suite that lists it, in one process and on one disk. That has
+# no blocks within a block (GetLBAStatus.UnmapSingle, above), and one block that takes its time: a
+# SANITIZE is under way when Sanitize.Reset looks the second time, 4 s after the beginning.
+suite() (
+	TMPDIR=$TMPDIR/suite pid=
+	trap 'daemon_kill' EXIT
+	mkdir "$TMPDIR"
+	# shellcheck disable=SC2086 # a list of words
+	daemon_start $one_thread ram:64M,physical-block-size=512,fault=write:delay=6s:lba=65536-65536 ||
+		exit
+	timeout 800 iscsi-test-cu -d -S "$(url 0)" >"$TMPDIR/out" 2>&1
+	status=$?
+	if [ "$status" -ne 0 ] ||
+		! grep -q '^ *tests *\([0-9]*\) *\1 *\1 *0 *0$' "$TMPDIR/out"; then
+		echo "exit status $status"
+		grep -a -B 20 '^ *[0-9]*\. test_' "$TMPDIR/out"
+		tail -n 8 "$TMPDIR/out"
+		exit 1
+	fi
+	daemon_stop
+)
+suite >"$TMPDIR/suite.out" 2>&1 &
+suite_pid=$!
+
 truncate -s 64M "$TMPDIR/512" "$TMPDIR/4096"
 need_daemon --state "$TMPDIR/state" ram:64M "$TMPDIR/512" "$TMPDIR/4096,block-size=4096" \
 	ram:64M,readonly=on ram:64M,pi=1
@@ -122,13 +152,14 @@ need_daemon --state "$TMPDIR/state" ram:64M "$TMPDIR/512" "$TMPDIR/4096,block-si
 	run ram-pi 4 $sample
 }
 check_stopped
-# PreventAllow.ITNexusLoss closes a connection without a word and expects that the nexus is gone when
-# the next session ejects: one thread sees the one before the other. Sanitize.Reset looks again once
-# a minute, and answers no pings meanwhile.
-cpu=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)
-need_daemon --nop-interval 0 --cpus "$cpu" ram:64M,removable=on ram:64M,fault=write:delay=100ms
+# shellcheck disable=SC2086 # lists of words
+need_daemon $one_thread ram:64M,removable=on ram:64M,fault=write:delay=100ms
 # shellcheck disable=SC2086
 run removable 0 $removable
 one ram-slow 1 Sanitize.Reset
 check_stopped
+suite_ended() {
+	wait "$suite_pid" || { cat "$TMPDIR/suite.out"; return 1; }
+}
+check 'iscsi-test-cu -d -S URL: all in one process, none failed' suite_ended
 finish
