@@ -16,6 +16,7 @@
 
 #include "core/lock_wait.h"
 #include "core/log.h"
+#include "core/write_all.h"
 #include "store.h"
 #include "store_record.h"
 
@@ -69,21 +70,6 @@ static int read_file(const struct folder *f, const char *name, char **file, size
 	return err;
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
 static int flush_folder(const struct folder *f)
 {
 	return fsync(f->dir) ? -errno : 0;
@@ -99,6 +85,8 @@ static int replace_file(const struct folder *f, const char *name, const char *fi
 	if (fd < 0)
 		return -errno;
 	err = write_all(fd, file, len);
+	if (!err && fsync(fd))
+		err = -errno;
 	if (close(fd) && !err)
 		err = -errno;
 	if (!err && renameat(f->dir, temporary, f->dir, name))
