@@ -285,7 +285,7 @@ struct session_detail {
 struct session_snapshot;
 /* [any thread] Every reactor begins to copy its sessions; tsih 0: all, else that one. -ENOMEM. */
 int server_snapshot(struct server *s, uint16_t tsih, struct session_snapshot **out);
-/* Until the deadline (CLOCK_REALTIME), NULL: not at all. How many reactors have not answered yet. */
+/* Until the deadline (CLOCK_MONOTONIC), NULL: not at all. How many reactors have not answered yet. */
 unsigned int session_snapshot_wait(struct session_snapshot *snapshot,
 				   const struct timespec *deadline);
 /* What those have that answered. */

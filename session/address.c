@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Portals as initiators hear of them: TargetAddress, RFC 7143 13.8. */
+#include <arpa/inet.h>
+
 #include "session/internal.h"
 
 static uint32_t link_of(const struct sockaddr_storage *ss)
@@ -11,7 +13,15 @@ static uint32_t link_of(const struct sockaddr_storage *ss)
 		       : 0;
 }
 
+static bool is_loopback(const struct sockaddr_storage *ss)
+{
+	if (ss->ss_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)ss)->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
+}
+
 /*
+ * A loopback address is another machine to every other machine: it is named to those who came in by one.
  * A link-local address means something on its own link only, and TargetAddress has no place for the
  * link: an initiator has to add the one that it has come by. So it is named to those who came in by
  * a link-local address of the same link, and left out for all others.
@@ -20,6 +30,8 @@ bool address_tellable(const struct sockaddr_storage *portal, const struct sockad
 {
 	uint32_t link = link_of(portal);
 
+	if (is_loopback(portal))
+		return is_loopback(local);
 	return !link || link == link_of(local);
 }
 

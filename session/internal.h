@@ -487,8 +487,8 @@ bool session_cid_busy(const struct session *s, uint16_t cid);
 /* Of ic, NULL: of all connections; those that wait for their turn go with the connection. Commands may
  * be freed before it returns. */
 void session_abort_tasks(struct session *s, const struct iconn *ic);
-/* Aborted commands of ic, NULL: of any, are not back yet. */
-bool session_has_aborted(const struct session *s, const struct iconn *ic);
+/* It was aborted, and the SCSI layer, a disk or the transport has it still. */
+bool session_not_back(const struct command *c);
 struct iconn *session_find_cid(const struct session *s, uint16_t cid);
 /* Whether tasks of a lost connection are kept for this CID; ready: they may be reassigned. */
 bool session_lost_cid(const struct session *s, uint16_t cid, bool *ready);

@@ -31,7 +31,7 @@ static unsigned int count_others(const struct session *s, uint16_t cid)
 	list_for_each(pos, &s->conns) {
 		const struct iconn *ic = list_entry(pos, struct iconn, session_node);
 
-		n += ic->cid != cid && iconn_live(ic);
+		n += ic->cid != cid && iconn_up(ic);
 	}
 	return n;
 }

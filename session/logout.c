@@ -4,6 +4,10 @@
  * whose tasks shall be reassigned. The response says that the clean-up is complete, so it waits until
  * the tasks are back, and until the session has no reservation any more; the connection that carries
  * the request is closed behind it, another one before it.
+ *
+ * Tasks that can change nothing any more are not waited for: a READ that hangs in its disk. While a
+ * write hangs the session keeps its reservations, whatever was answered: what it writes may yet reach
+ * the medium, where whoever reserves that next wants to be alone.
  */
 #include <stdlib.h>
 
@@ -41,14 +45,9 @@ static void respond(struct iconn *ic, struct be32 itt, uint8_t response)
 /* The response is the last PDU on ic. */
 static void last_words(struct iconn *ic, struct be32 itt, uint8_t response)
 {
-	static struct log_limit limit = LOG_LIMIT(100);
-
 	respond(ic, itt, response);
 	if (!iconn_live(ic))
 		return;
-	log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
-			  ic->session->who.initiator_name);
-	event_session(ic->session, ic, SERVER_LOGOUT, "logout", "logged out");
 	iconn_event(ic, CONN_EV_LOGGED_OUT);
 	conn_close(ic->conn, true);
 }
@@ -67,7 +66,8 @@ static void leaving_answer(struct leaving *l, uint8_t response)
 	enum leaves what = l->what;
 
 	leaving_free(l);
-	if (what == WHOLE_SESSION && ic->session->who.type == SESSION_NORMAL)
+	if (what == WHOLE_SESSION && response == LOGOUT_RSP_SUCCESS &&
+	    ic->session->who.type == SESSION_NORMAL)
 		nexus_loss(&ic->session->nexus);
 	if (what != ANOTHER)
 		last_words(ic, itt, response);
@@ -75,19 +75,69 @@ static void leaving_answer(struct leaving *l, uint8_t response)
 		respond(ic, itt, response);
 }
 
-static void leaving_late(struct timer *t)
+/* Aborted, and not back. */
+static bool waits_for(const struct leaving *l, const struct command *c)
 {
-	leaving_answer(container_of(t, struct leaving, timer), LOGOUT_RSP_FAILED);
+	if (!session_not_back(c))
+		return false;
+	switch (l->what) {
+	case ANOTHER: return !c->ic && c->cid == l->cid;
+	case ITSELF: return c->ic == l->ic;
+	case WHOLE_SESSION: break;
+	}
+	return true;
+}
+
+/* Its tag and its slot are free when the response is there. */
+static void abandon(struct command *c)
+{
+	c->reports = false; /* there is no connection to tell it on */
+	command_abandon(c);
 }
 
 static bool is_done(const struct session *s, const struct leaving *l)
 {
-	switch (l->what) {
-	case ANOTHER: return !session_cid_busy(s, l->cid);
-	case ITSELF: return l->ic->tasks == TASKS_REASSIGN || !session_has_aborted(s, l->ic);
-	case WHOLE_SESSION: break;
+	struct list *pos;
+
+	if (l->what == ANOTHER && session_find_cid(s, l->cid))
+		return false;
+	if (l->what == ITSELF && l->ic->tasks == TASKS_REASSIGN)
+		return true;
+	list_for_each(pos, &s->commands) {
+		struct command *c = list_entry(pos, struct command, node);
+
+		if (!waits_for(l, c))
+			continue;
+		if (c->moving || !scsi_give_up(&c->task))
+			return false;
+		abandon(c);
 	}
-	return !session_has_aborted(s, NULL);
+	return true;
+}
+
+static void leaving_late(struct timer *t)
+{
+	static struct log_limit limit = LOG_LIMIT(10);
+	struct leaving *l = container_of(t, struct leaving, timer);
+	struct session *s = l->ic->session;
+	unsigned int count = 0;
+	struct list *pos;
+
+	list_for_each(pos, &s->commands) {
+		struct command *c = list_entry(pos, struct command, node);
+
+		if (!waits_for(l, c))
+			continue;
+		count++;
+		abandon(c);
+	}
+	log_write_limited(
+		&limit, LOG_LEVEL_WARN,
+		"%s: %s: Logout answered with a failure: %u commands of session %u are "
+		"still in the backstore after %d s%s",
+		l->ic->conn->peer_name, s->who.initiator_name, count, s->tsih, TMF_TIMEOUT_S,
+		l->what == WHOLE_SESSION ? "; until they are back it keeps its reservations" : "");
+	leaving_answer(l, LOGOUT_RSP_FAILED);
 }
 
 void logout_progress(struct session *s)
@@ -114,18 +164,22 @@ void logout_lost_connection(struct session *s, const struct iconn *ic)
 	}
 }
 
+/* Another connection waits for its end already. */
 static bool is_leaving(const struct session *s, uint16_t cid)
 {
 	struct list *pos;
 
 	list_for_each(pos, &s->leaving) {
-		if (list_entry(pos, struct leaving, node)->cid == cid)
+		const struct leaving *l = list_entry(pos, struct leaving, node);
+
+		if (l->what == ANOTHER && l->cid == cid)
 			return true;
 	}
 	return false;
 }
 
-/* At most one request for each connection is not answered. False: it is, with a failure. */
+/* At most two requests for each connection are not answered: its own, and one of the others. False: no
+ * memory. */
 static bool answer_later(struct iconn *ic, const struct bhs_logout_request *req, enum leaves what)
 {
 	struct session *s = ic->session;
@@ -144,20 +198,34 @@ static bool answer_later(struct iconn *ic, const struct bhs_logout_request *req,
 	return true;
 }
 
-/* Nobody is left behind it. */
-static bool is_last(const struct session *s)
+/* Nobody is left behind it: the others have logged out, too, though the transport has something of
+ * them, or their own Logout waits for its answer. */
+static bool is_last(const struct iconn *ic)
 {
-	return s->conns.next->next == &s->conns && list_empty(&s->joiners) &&
-	       list_empty(&s->lost_cids);
+	const struct session *s = ic->session;
+	struct list *pos;
+
+	list_for_each(pos, &s->conns) {
+		const struct iconn *other = list_entry(pos, struct iconn, session_node);
+
+		if (other != ic && (iconn_up(other) || other->tasks != TASKS_ABORT))
+			return false;
+	}
+	return list_empty(&s->joiners) && list_empty(&s->lost_cids);
 }
 
 static void leave(struct iconn *ic, const struct bhs_logout_request *req, enum leaves what)
 {
+	static struct log_limit limit = LOG_LIMIT(100);
 	struct session *s = ic->session;
 
+	log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
+			  s->who.initiator_name);
+	event_session(s, ic, SERVER_LOGOUT, "logout", "logged out");
 	iconn_event(ic, CONN_EV_LOGOUT);
 	if (what == WHOLE_SESSION)
 		session_end(s, SESSION_EV_CLOSED, true);
+	session_discard_held(s, ic); /* or their turn might come while we wait */
 	if (ic->tasks != TASKS_REASSIGN)
 		session_abort_tasks(s, what == ITSELF ? ic : NULL);
 	if (answer_later(ic, req, what))
@@ -183,18 +251,19 @@ static void logout_cid(struct iconn *ic, const struct bhs_logout_request *req, b
 	bool found;
 
 	if (other && !is_leaving(s, cid)) {
-		other->tasks = recover ? TASKS_REASSIGN : TASKS_ABORT;
+		if (!recover || other->state != CONN_IN_LOGOUT) /* that has decided it */
+			other->tasks = recover ? TASKS_REASSIGN : TASKS_ABORT;
 		if (other == ic)
-			leave(ic, req, !recover && is_last(s) ? WHOLE_SESSION : ITSELF);
+			leave(ic, req, !recover && is_last(ic) ? WHOLE_SESSION : ITSELF);
 		else if (wait_for_tasks(ic, req))
 			iconn_end(other, false);
 		return;
 	}
 	found = recover ? session_cid_logged_out(s, cid, true) : session_forget_cid(s, cid);
-	if (found && !recover && session_cid_busy(s, cid)) /* by tasks that are not back yet */
-		wait_for_tasks(ic, req);
-	else
+	if (!found || recover || !session_cid_busy(s, cid))
 		respond(ic, req->itt, found ? LOGOUT_RSP_SUCCESS : LOGOUT_RSP_NO_CID);
+	else if (wait_for_tasks(ic, req)) /* that are not back yet */
+		logout_progress(s);
 }
 
 void logout_received(struct iconn *ic, struct pdu *pdu)

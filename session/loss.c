@@ -208,8 +208,7 @@ struct iconn *session_find_cid(const struct session *s, uint16_t cid)
 	return NULL;
 }
 
-/* The SCSI layer, a disk or the transport has it still. */
-static bool aborted_and_not_back(const struct command *c)
+bool session_not_back(const struct command *c)
 {
 	return c->task.aborted && !c->answered && !(c->kept && c->kept->shed && c->kept->suspended);
 }
@@ -223,20 +222,7 @@ bool session_cid_busy(const struct session *s, uint16_t cid)
 	list_for_each(pos, &s->commands) {
 		const struct command *c = list_entry(pos, struct command, node);
 
-		if (!c->ic && c->cid == cid && aborted_and_not_back(c))
-			return true;
-	}
-	return false;
-}
-
-bool session_has_aborted(const struct session *s, const struct iconn *ic)
-{
-	struct list *pos;
-
-	list_for_each(pos, &s->commands) {
-		const struct command *c = list_entry(pos, struct command, node);
-
-		if ((!ic || c->ic == ic) && aborted_and_not_back(c))
+		if (!c->ic && c->cid == cid && session_not_back(c))
 			return true;
 	}
 	return false;

@@ -322,7 +322,8 @@ void session_unhold(struct session *s, const struct command *c)
 }
 
 /* What came in on ic and has to wait is discarded: its place in the order is free again, and the
- * initiator fills it by a retry (RFC 7143 11.14). */
+ * initiator fills it by a retry (RFC 7143 11.14). May free commands; one whose unsolicited data is on
+ * the way is aborted. */
 void session_discard_held(struct session *s, const struct iconn *ic)
 {
 	struct list *pos, *tmp;
@@ -337,9 +338,7 @@ void session_discard_held(struct session *s, const struct iconn *ic)
 		if (!c)
 			continue;
 		c->held = false;
-		c->ic = NULL;
-		c->cid = ic->cid;
-		command_abort(c, false); /* frees c */
+		command_abort(c, false); /* may free c */
 	}
 }
 
@@ -351,6 +350,7 @@ void session_release_held(struct session *s)
 
 		if (h->cmdsn != s->expcmdsn || (!h->skip && !session_any_connection(s)))
 			return;
+		list_del(&h->node); /* a Logout discards what is on the list */
 		s->expcmdsn++;
 		if (h->command) {
 			h->command->held = false;

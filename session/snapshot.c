@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/deadline.h"
 #include "core/log.h"
 #include "session/internal.h"
 
@@ -197,15 +197,10 @@ int server_snapshot(struct server *server, uint16_t tsih, struct session_snapsho
 unsigned int session_snapshot_wait(struct session_snapshot *snapshot,
 				   const struct timespec *deadline)
 {
-	while (snapshot->parts_done < snapshot->part_count) {
-		int err = deadline ? sem_timedwait(&snapshot->part_done, deadline)
-				   : sem_trywait(&snapshot->part_done);
-
-		if (!err)
-			snapshot->parts_done++;
-		else if (errno != EINTR)
-			break;
-	}
+	while (snapshot->parts_done < snapshot->part_count &&
+	       (deadline ? deadline_wait(&snapshot->part_done, deadline)
+			 : !sem_trywait(&snapshot->part_done)))
+		snapshot->parts_done++;
 	return snapshot->part_count - snapshot->parts_done;
 }
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from demands import expect_attention
 from initiator import BLOCK, pattern, read10, write10
-from iscsi import TMF_RESPONSE
+from iscsi import LOGOUT_RESPONSE, TMF_RESPONSE
 from suite import case
 from tap import check, equal
 from target import Target
@@ -19,6 +19,8 @@ NEEDS = "own"
 ABORT_TASK, ABORT_TASK_SET, CLEAR_TASK_SET, LUN_RESET, WARM_RESET = 1, 2, 4, 5, 6
 NEXUS_RESET = 11
 COMPLETE, REJECTED = 0, 255
+CLEANUP_FAILED = 3  # of a Logout
+RESERVE, CONFLICT = b"\x16" + bytes(5), 0x18
 HANG = "ram:64M,fault=any:hang:lba=100-107;any:delay=6s:lba=200-207"
 ANSWER = 5  # seconds; and what a busy machine adds:
 GRACE = 2
@@ -210,6 +212,22 @@ def leave(_):
             other = mine.login()
             other.read(0, 8)
             equal(other.logout(), 0, "Logout of another")
+
+
+@case("X6 Logout while a WRITE hangs: response 3 in 5 s, and what it had reserved stays so",
+      rfc="11.15.1")
+def logout_write_hangs(_):
+    with hanging() as mine:
+        conn, other = mine.login(), mine.login()
+        conn.scsi(RESERVE).good()
+        stuck(conn, write10(100, 8), write=8 * BLOCK, data=pattern(8, 0xbad))
+        begin = time.monotonic()
+        sent = conn.send(conn.logout_pdu())
+        answer = conn.expect(LOGOUT_RESPONSE, ANSWER + GRACE)
+        equal((answer.itt, answer.response), (sent.itt, CLEANUP_FAILED), "ITT, response")
+        check(time.monotonic() - begin < ANSWER + GRACE, "late")
+        equal(other.scsi(read10(0, 8), read=8 * BLOCK).status, CONFLICT,
+              "status for another session: the write may yet reach the medium")
 
 
 @case("X6 an orderly stop while commands hang ends in bounded time", rfc="11.9.1", deadline=60,

@@ -76,7 +76,7 @@ static void a_wildcard_keeps_its_port(void)
 	expect_told(address("::", 3261, 0), address("2001:db8::9", 3260, 0), "[2001:db8::9]:3261");
 }
 
-static void who_is_told_of_a_link(void)
+static void who_is_told_of_what(void)
 {
 	static const struct {
 		const char *portal, *local;
@@ -92,6 +92,14 @@ static void who_is_told_of_a_link(void)
 		{ "2001:db8::1", "192.0.2.1", 0, 0, true },
 		{ "192.0.2.1", "fe80::1", 0, 2, true },
 		{ "::", "fe80::1", 0, 2, true },
+		{ "127.0.0.1", "127.0.0.1", 0, 0, true },
+		{ "127.0.0.2", "::1", 0, 0, true },
+		{ "::1", "127.0.0.1", 0, 0, true },
+		{ "127.0.0.1", "192.0.2.1", 0, 0, false },
+		{ "::1", "192.0.2.1", 0, 0, false },
+		{ "::1", "2001:db8::1", 0, 0, false },
+		{ "127.0.0.1", "fe80::1", 0, 2, false },
+		{ "192.0.2.1", "127.0.0.1", 0, 0, true },
 	};
 
 	for (size_t i = 0; i < array_size(rows); i++) {
@@ -103,4 +111,4 @@ static void who_is_told_of_a_link(void)
 }
 
 UNIT_MAIN(TEST(the_log_has_the_link), TEST(target_address_has_not), TEST(a_wildcard_keeps_its_port),
-	  TEST(who_is_told_of_a_link));
+	  TEST(who_is_told_of_what));

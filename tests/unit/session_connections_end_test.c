@@ -129,99 +129,6 @@ static void logout_of_another(void)
 	end(&w);
 }
 
-/* The response says that the clean-up is complete. */
-static void logout_waits_for_its_tasks(void)
-{
-	static const struct {
-		uint8_t reason;
-		int from;
-		bool two;
-	} rows[] = { { LOGOUT_SESSION, 0, false },
-		     { LOGOUT_SESSION, 1, true },
-		     { LOGOUT_CONNECTION, 0, false },
-		     { LOGOUT_CONNECTION, 1, true } };
-
-	for (size_t i = 0; i < 2 * array_size(rows); i++) {
-		bool hangs = i % 2;
-		struct world w;
-		uint32_t itt;
-		int from = rows[i / 2].from;
-
-		begin(&w, hangs ? hanging : slow_disk, 2, FOUR);
-		if (rows[i / 2].two)
-			CU_ASSERT_EQUAL(join(&w, 1, 1, w.rig.second), LOGIN_SUCCESS);
-		write_to_disk(&w, from);
-		itt = log_out(&w, from, rows[i / 2].reason, (uint16_t)from);
-		CU_ASSERT_PTR_NULL(rig_receive(&w.link[from]));
-		CU_ASSERT_PTR_NOT_NULL(memory_conn(w.link[from].peer));
-		pass(&w, hangs ? TMF_TIMEOUT_S - 1 : 2);
-		CU_ASSERT_PTR_NULL(rig_receive(&w.link[from]));
-		pass(&w, 2);
-		CU_ASSERT_EQUAL(logged_out(&w, from, itt),
-				hangs ? LOGOUT_RSP_FAILED : LOGOUT_RSP_SUCCESS);
-		CU_ASSERT_PTR_NULL(memory_conn(w.link[from].peer));
-		if (rows[i / 2].two && rows[i / 2].reason == LOGOUT_CONNECTION)
-			CU_ASSERT_EQUAL(ping(&w, 0), SAM_GOOD);
-		if (hangs)
-			rig_close_disk(&w.rig);
-		end(&w);
-	}
-}
-
-/* Who waits, and for whom: another connection goes on, the asker goes away, a new login comes. */
-static void logout_is_not_waited_for(void)
-{
-	for (int what = 0; what < 3; what++) {
-		struct world w;
-
-		begin_two(&w, hanging, FOUR);
-		write_to_disk(&w, 1);
-		log_out(&w, 1, what == 2 ? LOGOUT_SESSION : LOGOUT_CONNECTION, 1);
-		rig_turn(&w.rig);
-		if (what == 0)
-			CU_ASSERT_EQUAL(ping(&w, 0), SAM_GOOD);
-		if (what == 1)
-			leave(&w, 1);
-		if (what == 2)
-			CU_ASSERT_EQUAL(join(&w, 2, 2, w.rig.r), LOGIN_NO_SESSION);
-		rig_close_disk(&w.rig);
-		end(&w);
-	}
-}
-
-static bool is_reserved(struct lu *lu)
-{
-	struct reservation_view *view = lu_view_reservations(lu);
-	bool reserved = view && view->legacy;
-
-	CU_ASSERT_PTR_NOT_NULL(view);
-	free(view);
-	return reserved;
-}
-
-/* What ends with a nexus has ended when the response is on its way. */
-static void logout_ends_the_nexus(void)
-{
-	static const uint8_t reserve[16] = { [0] = 0x16 };
-	static const uint8_t reasons[] = { LOGOUT_CONNECTION, LOGOUT_SESSION };
-
-	for (int i = 0; i < 2; i++) {
-		struct world w;
-		struct lu *lu;
-		uint32_t itt;
-
-		begin(&w, "ram:1M", 1, FOUR);
-		itt = command(&w, 0, reserve, CMD_FINAL, 0, 0);
-		CU_ASSERT_EQUAL(rig_status(&w.link[0], itt), SAM_GOOD);
-		lu = session_in(&w)->nexus.target->lun[0];
-		CU_ASSERT_TRUE(is_reserved(lu));
-		log_out(&w, 0, reasons[i], 0);
-		CU_ASSERT_PTR_NOT_NULL(session_in(&w));
-		CU_ASSERT_FALSE(is_reserved(lu));
-		end(&w);
-	}
-}
-
 /* A disk that hangs, an asker that does not wait. */
 static void logout_of_another_hangs(void)
 {
@@ -561,9 +468,8 @@ static void bounds(void)
 
 UNIT_MAIN(TEST(logout_of_its_own), TEST(logout_of_the_last), TEST(login_behind_the_last_logout),
 	  TEST(logout_of_the_session), TEST(logout_of_another), TEST(logout_of_another_hangs),
-	  TEST(logout_waits_for_its_tasks), TEST(logout_is_not_waited_for),
-	  TEST(logout_ends_the_nexus), TEST(logout_refused), TEST(held_requests_are_discarded),
-	  TEST(same_cid), TEST(same_cid_alone), TEST(same_cid_waits), TEST(same_cid_storm),
+	  TEST(logout_refused), TEST(held_requests_are_discarded), TEST(same_cid),
+	  TEST(same_cid_alone), TEST(same_cid_waits), TEST(same_cid_storm),
 	  TEST(lost_below_level_2), TEST(lost_at_level_2), TEST(logout_for_recovery),
 	  TEST(continued), TEST(not_continued), TEST(nothing_retained), TEST(retained_for_ever),
 	  TEST(bounds));

@@ -148,7 +148,7 @@ static void end_one(struct chaos *c, int link)
 {
 	int other = (int)below(c, LINKS);
 
-	switch (below(c, 4)) {
+	switch (below(c, 5)) {
 	case 0:
 		c->losses++;
 		drop(c, link);
@@ -156,6 +156,7 @@ static void end_one(struct chaos *c, int link)
 	case 1: log_out(&c->w, link, LOGOUT_CONNECTION, c->cid[link]); break;
 	case 2: log_out(&c->w, link, LOGOUT_CONNECTION, c->cid[other]); break;
 	case 3: log_out(&c->w, link, LOGOUT_RECOVERY, c->cid[other]); break;
+	case 4: log_out(&c->w, link, LOGOUT_SESSION, 0); break;
 	}
 }
 
@@ -163,6 +164,8 @@ static void step(struct chaos *c)
 {
 	int link = (int)below(c, LINKS);
 
+	if (session_in(&c->w) && session_in(&c->w)->dying)
+		pass(&c->w, 1); /* its last writes */
 	if (!session_in(&c->w)) {
 		lead(c);
 	} else if (!is_up(&c->w, link)) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "core/deadline.h"
 #include "session_links_rig.h"
 
 enum { MANY = 150 };
@@ -106,6 +107,24 @@ static void nobody_waits_any_more(void)
 	rig_down(&rig);
 }
 
+/* To the time of day this deadline is long over. */
+static void the_time_of_day_does_not_matter(void)
+{
+	struct session_snapshot *snapshot;
+	struct timespec end, deadline = deadline_in(50);
+	struct rig rig;
+
+	CU_ASSERT_FATAL(rig_up(&rig, "ram:1M", NULL));
+	CU_ASSERT_FATAL(!server_snapshot(rig.server, 0, &snapshot));
+	CU_ASSERT_EQUAL(session_snapshot_wait(snapshot, &deadline), 1);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	CU_ASSERT(end.tv_sec > deadline.tv_sec ||
+		  (end.tv_sec == deadline.tv_sec && end.tv_nsec >= deadline.tv_nsec));
+	session_snapshot_put(snapshot);
+	rig_turn(&rig);
+	rig_down(&rig);
+}
+
 static void an_operator_ends_a_session(void)
 {
 	static struct initiator in[2];
@@ -128,4 +147,5 @@ static void an_operator_ends_a_session(void)
 }
 
 UNIT_MAIN(TEST(every_session_is_there), TEST(many_sessions_come_in_pieces),
-	  TEST(nobody_waits_any_more), TEST(an_operator_ends_a_session));
+	  TEST(nobody_waits_any_more), TEST(the_time_of_day_does_not_matter),
+	  TEST(an_operator_ends_a_session));
