@@ -257,6 +257,9 @@ struct lu_config {
 	unsigned int reactors; /* how many: per-reactor state */
 	struct store *store; /* for what survives restart; borrowed, NULL: nothing does */
 	bool removable;
+	/* Where it is, as operators are told of it; NULL: nowhere. */
+	const char *target;
+	unsigned int lun;
 };
 
 /* Counters of one LU on one reactor. */
@@ -292,9 +295,16 @@ struct lu_operation {
 	enum lu_operation_state state;
 	uint64_t done, total; /* bytes, of all passes; total 0: not known yet */
 	struct timespec since; /* CLOCK_REALTIME: begun or resumed by this daemon */
+	/* The unit that got the command, as its lu_config has it; it may be gone. */
+	char target[224];
+	unsigned int lun;
 };
+/* [main thread, while no reactor runs] told() hears of each that begins (LU_OPERATION_RUNS) and how it
+ * ends, on any thread, a reactor mostly: it must not wait. Of a copy it hears when that has taken a second.
+ * NULL: nobody does. */
+void lu_watch_operations(void (*told)(const struct lu_operation *o, void *arg), void *arg);
 /* [any thread] Those that run; at most max, and returns how many that is. Copies are here under the unit
- * that got the command, and only with a list identifier. */
+ * that got the command. */
 unsigned int lu_operations(struct lu *lu, struct lu_operation *out, unsigned int max);
 /* [any thread] One that has ended, if it was among the last. */
 bool lu_operation_ended(uint64_t id, struct lu_operation *out);

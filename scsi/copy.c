@@ -233,6 +233,7 @@ static void start_moves(struct scsi_task *task, const struct copy_list *list)
 	const struct copy_segment_wire *segments =
 		(const void *)(list->data + list->head + list->cscds_len);
 	struct copy *copy = calloc(1, sizeof(*copy) + list->segment_count * sizeof(copy->moves[0]));
+	int64_t list_id = list->list_id;
 
 	if (!copy) {
 		task_fail(task, SENSE_RESOURCES);
@@ -242,10 +243,10 @@ static void start_moves(struct scsi_task *task, const struct copy_list *list)
 	for (unsigned int i = 0; i < copy->count; i++)
 		make_move(task, list, &segments[i], &copy->moves[i]);
 	task->context = copy;
-	if (list->usage != COPY_USAGE_NONE &&
-	    !copy_record_begin(task, list->list_id, &copy->record))
-		return;
-	copy_run(task);
+	if (list->usage == COPY_USAGE_NONE)
+		list_id = COPY_NAMELESS;
+	if (copy_record_begin(task, list_id, &copy->record))
+		copy_run(task);
 }
 
 static void list_here(struct scsi_task *task)

@@ -20,6 +20,7 @@ enum {
 	COPY_LIST_MAX =
 		4032, /* MAXIMUM DESCRIPTOR LIST LENGTH; with its header it is one small buffer */
 	COPY_RANGES = 128, /* MAXIMUM RANGE DESCRIPTORS */
+	COPY_NAMELESS = -1, /* no list identifier */
 	COPY_TOTAL = 1024, /* copies with a list identifier that are remembered */
 	COPY_PER_NEXUS = 64, /* and of one nexus, but for those that run */
 	TOKEN_TOTAL = 1024,
@@ -59,7 +60,7 @@ struct copy_move {
 
 /* task->context of a running copy. */
 struct copy {
-	struct copy_record *record; /* NULL: it has no list identifier */
+	struct copy_record *record; /* NULL: it has ended */
 	bool by_token; /* WRITE USING TOKEN: what goes wrong here is that command's own failure */
 	bool partial; /* the token has less than was asked for */
 	bool buffered; /* the backstores cannot do it between themselves */
@@ -124,10 +125,10 @@ void copy_fail_segment(struct scsi_task *task, enum sense_code code, unsigned in
 		       enum copy_side side, uint8_t status, enum sense_code forwarded);
 
 /* --- copy_status.c */
-/* Remembers a copy that begins; a finished one of the same list identifier is forgotten. False: the
- * task has ended. */
-bool copy_record_begin(struct scsi_task *task, uint32_t list_id, struct copy_record **out);
-/* So much more was moved; false: COPY OPERATION ABORT came. NULL is fine. */
+/* Remembers a copy that begins; a finished one of the same list identifier is forgotten. One that has none
+ * (COPY_NAMELESS) is only seen by operators, and forgotten when it ends. False: the task has ended. */
+bool copy_record_begin(struct scsi_task *task, int64_t list_id, struct copy_record **out);
+/* So much more was moved; false: COPY OPERATION ABORT came. */
 bool copy_record_progress(struct copy_record *record, uint64_t bytes);
 /* So much there is to be moved. */
 void copy_record_total(struct copy_record *record, uint64_t bytes);

@@ -3,22 +3,27 @@
  * Copy operations by list identifier: RECEIVE COPY STATUS and its relatives, COPY OPERATION ABORT,
  * SPC 6.3 and 6.18 to 6.24. A list identifier belongs to an I_T nexus and the unit that got the
  * command. What has ended stays known until the identifier is used again or too many others follow; it
- * ends with the nexus.
+ * ends with the nexus. A copy without one has a record as long as it runs, for operators alone.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "copy.h"
 #include "operations.h"
 #include "rows.h"
 
+enum { LONG_COPY_MS = 1000 /* who watches operations hears of a copy that takes longer */ };
+
 struct copy_record {
 	struct list node; /* oldest first */
 	uint64_t nexus; /* its id: never used twice */
 	const struct lu *lu;
-	uint32_t list_id;
+	int64_t list_id; /* or COPY_NAMELESS */
 	bool running; /* owned by a task then */
+	bool told; /* that it has begun; its task's */
+	int64_t began; /* ms, CLOCK_MONOTONIC */
 	struct lu_operation as_operation; /* id, kind, since */
 	_Atomic uint64_t total; /* bytes; 0: not known yet */
 	_Atomic bool abort;
@@ -76,10 +81,12 @@ static void records_trim(uint64_t nexus)
 }
 
 /* Under the lock. */
-static struct copy_record *record_find(const struct scsi_task *task, uint32_t list_id)
+static struct copy_record *record_find(const struct scsi_task *task, int64_t list_id)
 {
 	struct list *node;
 
+	if (list_id == COPY_NAMELESS)
+		return NULL;
 	list_for_each(node, &records.list) {
 		struct copy_record *record = list_entry(node, struct copy_record, node);
 
@@ -90,7 +97,15 @@ static struct copy_record *record_find(const struct scsi_task *task, uint32_t li
 	return NULL;
 }
 
-static int record_add(const struct scsi_task *task, uint32_t list_id, struct copy_record **out)
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000L + t.tv_nsec / 1000000;
+}
+
+static int record_add(const struct scsi_task *task, int64_t list_id, struct copy_record **out)
 {
 	struct copy_record *record = calloc(1, sizeof(*record)), *old;
 
@@ -100,7 +115,8 @@ static int record_add(const struct scsi_task *task, uint32_t list_id, struct cop
 	record->lu = task->lu;
 	record->list_id = list_id;
 	record->running = true;
-	operation_begin(&record->as_operation, LU_OPERATION_COPY);
+	record->began = now_ms();
+	operation_begin(&record->as_operation, task->lu, LU_OPERATION_COPY);
 	record->result.action = (uint8_t)task->row->service_action;
 	pthread_mutex_lock(&records.lock);
 	old = record_find(task, list_id);
@@ -117,7 +133,7 @@ static int record_add(const struct scsi_task *task, uint32_t list_id, struct cop
 	return 0;
 }
 
-bool copy_record_begin(struct scsi_task *task, uint32_t list_id, struct copy_record **out)
+bool copy_record_begin(struct scsi_task *task, int64_t list_id, struct copy_record **out)
 {
 	int err = record_add(task, list_id, out);
 
@@ -125,29 +141,6 @@ bool copy_record_begin(struct scsi_task *task, uint32_t list_id, struct copy_rec
 		return true;
 	task_fail(task, err == -EBUSY ? SENSE_OPERATION_IN_PROGRESS : SENSE_RESOURCES);
 	return false;
-}
-
-bool copy_record_progress(struct copy_record *record, uint64_t bytes)
-{
-	if (!record)
-		return true;
-	if (bytes) {
-		atomic_fetch_add(&record->bytes, bytes);
-		atomic_fetch_add(&record->operations, 1);
-	}
-	return !atomic_load(&record->abort);
-}
-
-void copy_record_total(struct copy_record *record, uint64_t bytes)
-{
-	if (record)
-		atomic_store(&record->total, bytes);
-}
-
-void copy_record_segment(struct copy_record *record)
-{
-	if (record)
-		atomic_fetch_add(&record->segments, 1);
 }
 
 static struct lu_operation operation_of(const struct copy_record *record)
@@ -158,6 +151,39 @@ static struct lu_operation operation_of(const struct copy_record *record)
 	o.done = record->bytes;
 	o.total = record->total;
 	return o;
+}
+
+/* Initiators make short copies by the thousand: those are no news. */
+static void tell_of_long(struct copy_record *record)
+{
+	struct lu_operation o;
+
+	if (record->told || now_ms() - record->began < LONG_COPY_MS)
+		return;
+	record->told = true;
+	o = operation_of(record);
+	o.state = LU_OPERATION_RUNS;
+	operation_tell(&o);
+}
+
+bool copy_record_progress(struct copy_record *record, uint64_t bytes)
+{
+	if (bytes) {
+		atomic_fetch_add(&record->bytes, bytes);
+		atomic_fetch_add(&record->operations, 1);
+		tell_of_long(record);
+	}
+	return !atomic_load(&record->abort);
+}
+
+void copy_record_total(struct copy_record *record, uint64_t bytes)
+{
+	atomic_store(&record->total, bytes);
+}
+
+void copy_record_segment(struct copy_record *record)
+{
+	atomic_fetch_add(&record->segments, 1);
 }
 
 unsigned int copy_operations(const struct lu *lu, struct lu_operation *out, unsigned int max)
@@ -201,20 +227,32 @@ static void operation_ended(const struct copy_record *record, uint8_t status)
 	o.state = status == COPY_STATUS_GOOD || status == COPY_STATUS_PARTIAL ? LU_OPERATION_DONE
 		  : status == COPY_STATUS_TERMINATED ? LU_OPERATION_CANCELED
 						     : LU_OPERATION_FAILED;
+	/* Who wanted it to end waits for that. */
+	if (record->told || record->abort)
+		operation_tell(&o);
 	operation_end(&o);
+}
+
+/* Under the lock: what initiators may ask for stays. */
+static void record_keep(struct copy_record *record, uint8_t status)
+{
+	record->result.status = status;
+	record->running = false;
+	records.finished++;
+	/* Age counts from the end. */
+	list_add_tail(&records.list, &record->node);
+	records_trim(record->nexus);
 }
 
 static void record_ended(struct copy_record *record, uint8_t status)
 {
 	operation_ended(record, status);
 	pthread_mutex_lock(&records.lock);
-	record->result.status = status;
-	record->running = false;
-	records.finished++;
-	/* Age counts from the end. */
 	list_del(&record->node);
-	list_add_tail(&records.list, &record->node);
-	records_trim(record->nexus);
+	if (record->list_id == COPY_NAMELESS)
+		free(record);
+	else
+		record_keep(record, status);
 	pthread_mutex_unlock(&records.lock);
 }
 

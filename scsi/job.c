@@ -53,7 +53,7 @@ struct lu_job *job_create(struct lu *lu, size_t size, const uint8_t *pattern, ui
 	job->lu = lu;
 	job->opcode = BS_WRITE;
 	job->passes = 1;
-	operation_begin(&job->as_operation, LU_OPERATION_SANITIZE);
+	operation_begin(&job->as_operation, lu, LU_OPERATION_SANITIZE);
 	if (!pattern)
 		return job;
 	job->data = memory + head;
@@ -221,6 +221,13 @@ void job_record(struct lu_job *job, const char *kind, const void *data, size_t l
 
 /* --- Beginning and end */
 
+static void tell_of_beginning(const struct lu_job *job)
+{
+	struct lu_operation o = job_operation(job);
+
+	operation_tell(&o);
+}
+
 bool job_may_begin(struct scsi_task *task)
 {
 	struct lu *lu = task->lu;
@@ -273,6 +280,7 @@ void job_begin(struct lu_job *job, int res)
 		job_finish(job, SENSE_INTERNAL_FAILURE, false);
 		return;
 	}
+	tell_of_beginning(job);
 	if (!job->waits_for_end)
 		job_answer(job, SENSE_NONE);
 	job_run(job);
@@ -313,6 +321,7 @@ static void job_ended(struct lu_job *job, enum sense_code code, bool keep)
 		  : code == SENSE_NONE ? LU_OPERATION_DONE
 		  : job->canceled      ? LU_OPERATION_CANCELED
 				       : LU_OPERATION_FAILED;
+	operation_tell(&o); /* who sees the end finds that it was told */
 	operation_end(&o);
 }
 
@@ -358,7 +367,10 @@ void lu_stop_job(struct lu *lu, void (*stopped)(void *arg), void *arg)
 
 static void resume(struct work *work)
 {
-	job_run(container_of(work, struct lu_job, work));
+	struct lu_job *job = container_of(work, struct lu_job, work);
+
+	tell_of_beginning(job);
+	job_run(job);
 }
 
 void lu_resume(struct lu *lu, struct reactor *reactor)

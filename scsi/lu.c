@@ -143,10 +143,9 @@ static void release_all(struct nexus *nexus)
 {
 	for (int i = 0; i < TARGET_LUNS; i++) {
 		struct lu *lu = target_unit(nexus->target, i);
-		uint64_t holder = nexus->id;
 
-		if (lu && atomic_compare_exchange_strong(&lu->reserved_by, &holder, 0))
-			reservation_changed(lu);
+		if (lu)
+			reservation_release(lu, nexus);
 	}
 	copy_forget_nexus(nexus);
 }

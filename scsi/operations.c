@@ -4,43 +4,86 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "core/log.h"
 #include "job.h"
 
-enum { REMEMBERED = 64 };
+enum { REMEMBERED = 64, LONG_S = 1 };
+
+/* The oldest is written over. */
+struct past {
+	struct lu_operation ended[REMEMBERED];
+	uint64_t count;
+};
 
 /* The lock is a leaf. */
 static struct {
 	_Atomic uint64_t last_id;
 	pthread_mutex_t lock;
-	struct lu_operation ended[REMEMBERED]; /* the oldest is written over */
-	uint64_t count; /* that have ended */
+	struct past all, brief; /* brief: copies that come by the thousand */
+	/* Set while no reactor runs. */
+	void (*told)(const struct lu_operation *o, void *arg);
+	void *told_arg;
 } operations = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-void operation_begin(struct lu_operation *o, enum lu_operation_kind kind)
+void lu_watch_operations(void (*told)(const struct lu_operation *o, void *arg), void *arg)
 {
-	*o = (struct lu_operation){ .id = ++operations.last_id, .kind = kind };
+	operations.told = told;
+	operations.told_arg = arg;
+}
+
+void operation_begin(struct lu_operation *o, const struct lu *lu, enum lu_operation_kind kind)
+{
+	*o = (struct lu_operation){ .id = ++operations.last_id, .kind = kind, .lun = lu->number };
+	memcpy(o->target, lu->target, sizeof(o->target));
 	clock_gettime(CLOCK_REALTIME, &o->since);
+}
+
+void operation_tell(const struct lu_operation *o)
+{
+	if (operations.told)
+		operations.told(o, operations.told_arg);
+}
+
+/* Who waits for the end of something long finds it, however many others have ended since. */
+static bool is_brief(const struct lu_operation *o)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return o->kind == LU_OPERATION_COPY && now.tv_sec - o->since.tv_sec <= LONG_S;
 }
 
 void operation_end(const struct lu_operation *o)
 {
+	struct past *past = is_brief(o) ? &operations.brief : &operations.all;
+
 	pthread_mutex_lock(&operations.lock);
-	operations.ended[operations.count++ % REMEMBERED] = *o;
+	past->ended[past->count++ % REMEMBERED] = *o;
 	pthread_mutex_unlock(&operations.lock);
+}
+
+/* Under the lock. */
+static bool find(const struct past *past, uint64_t id, struct lu_operation *out)
+{
+	for (unsigned int i = 0; i < REMEMBERED; i++) {
+		if (past->ended[i].id != id)
+			continue;
+		*out = past->ended[i];
+		return true;
+	}
+	return false;
 }
 
 bool lu_operation_ended(uint64_t id, struct lu_operation *out)
 {
-	bool found = false;
+	bool found;
 
+	if (!id)
+		return false;
 	pthread_mutex_lock(&operations.lock);
-	for (unsigned int i = 0; i < REMEMBERED && id && !found; i++) {
-		found = operations.ended[i].id == id;
-		if (found)
-			*out = operations.ended[i];
-	}
+	found = find(&operations.all, id, out) || find(&operations.brief, id, out);
 	pthread_mutex_unlock(&operations.lock);
 	return found;
 }

@@ -8,7 +8,9 @@
 struct lu_job;
 
 /* [any thread] Gives it a number and the time. */
-void operation_begin(struct lu_operation *o, enum lu_operation_kind kind);
+void operation_begin(struct lu_operation *o, const struct lu *lu, enum lu_operation_kind kind);
+/* [any thread] Who watches hears of it: it has begun, or ended. */
+void operation_tell(const struct lu_operation *o);
 /* [any thread] Remembers how it has ended: o->state. */
 void operation_end(const struct lu_operation *o);
 

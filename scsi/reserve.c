@@ -90,13 +90,18 @@ static void reserve_start(struct scsi_task *task)
 	task_end(task);
 }
 
+void reservation_release(struct lu *lu, const struct nexus *nexus)
+{
+	uint64_t holder = nexus->id;
+
+	if (atomic_compare_exchange_strong(&lu->reserved_by, &holder, 0))
+		reservation_changed(lu);
+}
+
 /* GOOD without effect for a nexus that does not hold it. */
 static void release_start(struct scsi_task *task)
 {
-	uint64_t holder = task->nexus->id;
-
-	if (atomic_compare_exchange_strong(&task->lu->reserved_by, &holder, 0))
-		reservation_changed(task->lu);
+	reservation_release(task->lu, task->nexus);
 	task_end(task);
 }
 

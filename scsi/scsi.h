@@ -529,6 +529,8 @@ static inline bool reservation_conflict(const struct nexus *nexus, int lun,
 bool reservation_allows(struct scsi_task *task, enum reservation_rule rule);
 /* [any thread] RESERVE (6) has changed: computes denied of every nexus. */
 void reservation_changed(struct lu *lu);
+/* [any thread] What this nexus holds by RESERVE (6), if it holds it, is free. */
+void reservation_release(struct lu *lu, const struct nexus *nexus);
 /* [any thread] A nexus has come: computes its denied for every unit. */
 void reservations_meet(struct nexus *nexus);
 /* [main thread] Loads what the store has; may block. -errno with why. */

@@ -160,6 +160,17 @@ static void install(struct nexus *nexus, void *arg)
 	nexus->lun = lun_set_is_all(&nexus->rights.sees) ? nexus->target->lun : nexus->view;
 }
 
+/* Who does not see a unit cannot release it either. */
+static void release_unseen(struct nexus *nexus)
+{
+	for (unsigned int lun = 0; lun < TARGET_LUNS; lun++) {
+		struct lu *lu = target_unit(nexus->target, (int)lun);
+
+		if (lu && !nexus_sees(nexus, lun))
+			reservation_release(lu, nexus);
+	}
+}
+
 unsigned int nexus_restrict(struct nexus *nexus, const struct nexus_rights *rights,
 			    unsigned int *first)
 {
@@ -177,6 +188,8 @@ unsigned int nexus_restrict(struct nexus *nexus, const struct nexus_rights *righ
 				  nexus->target->name, nexus->initiator_name);
 	}
 	nexus_locked(nexus, install, &r);
+	if (r.changed)
+		release_unseen(nexus);
 	if (before && before != r.limiter)
 		limiter_let_pass(before, NULL, nexus);
 	limiter_put(before);

@@ -131,6 +131,31 @@ static void a_change_is_told(void)
 	copy_world_destroy(&cw);
 }
 
+/* Who does not see a unit any more cannot release it: others would wait for the end of its session. */
+static void a_reservation_does_not_outlive_the_view(void)
+{
+	static const uint8_t reserve[CDB_MAX] = { CDB_RESERVE_6 };
+	struct copy_world cw;
+	struct world *w = &cw.w;
+
+	copy_world_create(&cw, 512);
+	given(&w->a, 3, 0);
+	CU_ASSERT_EQUAL(does(w, &w->a, 0, reserve, 0, 0, NULL), 0);
+	CU_ASSERT_EQUAL(does(w, &w->a, 1, reserve, 0, 0, NULL), 0);
+	CU_ASSERT_TRUE(reservation_conflict(&w->b, 0, RSV_WRITE));
+	/* What becomes read-only is in view still. */
+	given(&w->a, 3, 1);
+	CU_ASSERT_TRUE(reservation_conflict(&w->b, 0, RSV_WRITE));
+	given(&w->a, 2, 0);
+	CU_ASSERT_FALSE(reservation_conflict(&w->b, 0, RSV_WRITE));
+	CU_ASSERT_TRUE(reservation_conflict(&w->b, 1, RSV_WRITE));
+	CU_ASSERT_EQUAL(writes(w, &w->b, 0), 0);
+	/* Back in view it is not what it was. */
+	given(&w->a, 3, 0);
+	CU_ASSERT_FALSE(reservation_conflict(&w->b, 0, RSV_WRITE));
+	copy_world_destroy(&cw);
+}
+
 /* A command that has found its unit goes on to its end. */
 static void who_is_inside_may_finish(void)
 {
@@ -209,4 +234,5 @@ static void copies_see_no_more(void)
 }
 
 UNIT_MAIN(TEST(other_luns_are_not_there), TEST(one_only_reads), TEST(a_change_is_told),
-	  TEST(who_is_inside_may_finish), TEST(units_come_and_go), TEST(copies_see_no_more));
+	  TEST(a_reservation_does_not_outlive_the_view), TEST(who_is_inside_may_finish),
+	  TEST(units_come_and_go), TEST(copies_see_no_more));
