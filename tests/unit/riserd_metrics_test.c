@@ -14,7 +14,7 @@
 #include "tools/riserd/metrics_impl.h"
 #include "tools/riserd/options.h"
 
-enum { PIECE = 1 << 20, PIECES = 32, ANSWERS_MAX = 8, ASKED = 6, TURN_S = 1 };
+enum { PIECE = 1 << 20, PIECES = 32, ANSWERS_MAX = 8, ASKED = 6, TURN_S = 1, MANY = 200 };
 
 static unsigned int made; /* [HTTP thread] until metrics_stop() */
 static struct portal_address address;
@@ -54,6 +54,7 @@ static struct metrics *start(struct rpc_context *context)
 /* The status of the answer; the rest of it waits in the socket. */
 static int ask(const char *path, int *fd)
 {
+	static const struct timeval soon = { .tv_sec = 5 };
 	static const int small = 4096;
 	char text[128];
 	int status = 0;
@@ -61,6 +62,7 @@ static int ask(const char *path, int *fd)
 
 	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(*fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon));
 	CU_ASSERT_EQUAL_FATAL(connect(*fd, (struct sockaddr *)&address.addr, address.len), 0);
 	len = snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
 	CU_ASSERT_EQUAL(write(*fd, text, (size_t)len), len);
@@ -107,6 +109,34 @@ static void those_who_do_not_read_get_no_more_memory(void)
 	CU_ASSERT_EQUAL(status, 200);
 	metrics_stop(m);
 	CU_ASSERT(made <= ANSWERS_MAX);
+	metrics_free(m);
+}
+
+/* Whoever has begun to ask and goes on for ever does not keep others out. */
+static void trickling_words_take_nobodys_place(void)
+{
+	static const struct timeval soon = { .tv_sec = 5 };
+	static const char words[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ";
+	struct rpc_context context = { 0 };
+	struct metrics *m = start(&context);
+	int slow[MANY];
+	char byte;
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		slow[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		setsockopt(slow[i], SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon));
+		CU_ASSERT_EQUAL_FATAL(
+			connect(slow[i], (struct sockaddr *)&address.addr, address.len), 0);
+		CU_ASSERT_EQUAL(write(slow[i], words, sizeof(words) - 1), sizeof(words) - 1);
+	}
+	for (unsigned int i = 0; i < ASKED; i++)
+		CU_ASSERT_EQUAL(ask_shortly("/healthz"), 200);
+	/* The oldest of them is not there any more, the youngest is. */
+	CU_ASSERT_EQUAL(recv(slow[0], &byte, 1, 0), 0);
+	CU_ASSERT(recv(slow[MANY - 1], &byte, 1, MSG_DONTWAIT) < 0);
+	for (unsigned int i = 0; i < MANY; i++)
+		close(slow[i]);
+	metrics_stop(m);
 	metrics_free(m);
 }
 
@@ -160,5 +190,5 @@ static void a_reactor_that_hangs_is_waited_for_once(void)
 	sem_destroy(&h.end);
 }
 
-UNIT_MAIN(TEST(those_who_do_not_read_get_no_more_memory),
+UNIT_MAIN(TEST(those_who_do_not_read_get_no_more_memory), TEST(trickling_words_take_nobodys_place),
 	  TEST(a_reactor_that_hangs_is_waited_for_once));

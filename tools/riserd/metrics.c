@@ -5,9 +5,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +19,6 @@
 #include "options.h"
 
 enum {
-	CONNECTIONS = 64,
 	TIMEOUT_S = 10, /* of a connection that says nothing, or reads nothing */
 	CONNECTION_BYTES = 16 << 10, /* for a request's header */
 	MADE_ANEW_MS = 250, /* an answer is not older */
@@ -47,11 +49,15 @@ struct kept {
 
 struct metrics {
 	struct metrics_view view;
-	struct MHD_Daemon *http;
+	struct MHD_Daemon *http; /* NULL: does not listen */
+	pthread_t thread;
+	bool runs; /* the thread, until it is joined */
+	int stop_fd; /* eventfd: readable when it is to end */
+	struct visitors visitors;
 	bool loopback; /* listens there */
 	struct MHD_Response *page;
 	struct kept text, json;
-	size_t answers; /* bytes of all that were made and are not gone; one thread at a time */
+	size_t answers; /* bytes of all that were made and are not gone */
 	struct pulse pulses[REACTOR_MAX];
 };
 
@@ -259,6 +265,14 @@ static bool host_is_ours(const struct metrics *m, struct MHD_Connection *c)
 	return !strncmp(host, "localhost", 9) && (!host[9] || host[9] == ':');
 }
 
+static struct visitor *visitor_of(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *data_size, void **request)
@@ -270,6 +284,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 	/* With the first call an answer would be too early for whoever sends a body. */
 	if (!*request) {
 		*request = &begun;
+		if (visitor_of(c))
+			visitor_asks(visitor_of(c), monotonic_ns());
 		return MHD_YES;
 	}
 	if (*data_size) {
@@ -290,6 +306,62 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 	if (!strcmp(url, "/healthz"))
 		return answer_health(m, c);
 	return say(c, MHD_HTTP_NOT_FOUND, "there are /, /metrics and /healthz\n");
+}
+
+static void on_answered(void *arg, struct MHD_Connection *c, void **request,
+			enum MHD_RequestTerminationCode how)
+{
+	(void)arg, (void)request, (void)how;
+	if (visitor_of(c))
+		visitor_is_answered(visitor_of(c), monotonic_ns());
+}
+
+static void on_connection(void *arg, struct MHD_Connection *c, void **visitor,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct metrics *m = arg;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		*visitor = visitor_comes(
+			&m->visitors,
+			MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+			MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+			monotonic_ns());
+	else if (*visitor)
+		visitor_goes(&m->visitors, *visitor);
+}
+
+/* --- The thread */
+
+static int timeout_ms(struct metrics *m, uint64_t next)
+{
+	uint64_t now = monotonic_ns(), ms = INT32_MAX;
+	MHD_UNSIGNED_LONG_LONG wanted;
+
+	if (next != UINT64_MAX)
+		ms = next <= now ? 0 : (next - now) / NSEC_PER_MSEC + 1;
+	if (MHD_get_timeout(m->http, &wanted) == MHD_YES && wanted < ms)
+		ms = wanted;
+	return (int)(ms < INT32_MAX ? ms : INT32_MAX);
+}
+
+static void *run(void *arg)
+{
+	struct metrics *m = arg;
+	struct pollfd fds[] = {
+		{ .fd = MHD_get_daemon_info(m->http, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+		  .events = POLLIN },
+		{ .fd = m->stop_fd, .events = POLLIN },
+	};
+	uint64_t next = UINT64_MAX;
+
+	pthread_setname_np(pthread_self(), "metrics");
+	while (!fds[1].revents) {
+		poll(fds, array_size(fds), timeout_ms(m, next));
+		MHD_run(m->http);
+		next = visitors_look(&m->visitors, monotonic_ns());
+	}
+	return NULL;
 }
 
 /* --- Life */
@@ -340,15 +412,25 @@ static struct MHD_Response *make_page(void)
 
 static int start_http(struct metrics *m, int fd)
 {
+	int err;
+
+	visitors_init(&m->visitors);
 	m->page = make_page();
-	if (!m->page)
+	m->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!m->page || m->stop_fd < 0)
 		return -ENOMEM;
-	m->http = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, m,
+	m->http = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, m,
 				   MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-				   (unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-				   (unsigned int)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-				   (size_t)CONNECTION_BYTES, MHD_OPTION_END);
-	return m->http ? 0 : -ENOMEM;
+				   (unsigned int)(VISITORS + VISITORS_MORE),
+				   MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)TIMEOUT_S,
+				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+				   MHD_OPTION_NOTIFY_CONNECTION, on_connection, m,
+				   MHD_OPTION_NOTIFY_COMPLETED, on_answered, m, MHD_OPTION_END);
+	if (!m->http)
+		return -ENOMEM;
+	err = -pthread_create(&m->thread, NULL, run, m);
+	m->runs = !err;
+	return err;
 }
 
 int metrics_start(struct rpc_context *context, const struct portal_address *addr,
@@ -359,6 +441,8 @@ int metrics_start(struct rpc_context *context, const struct portal_address *addr
 	char name[64];
 
 	*out = NULL;
+	if (m)
+		m->stop_fd = -1;
 	if (!err) {
 		m->view.context = context;
 		m->loopback = options_is_loopback(addr);
@@ -374,18 +458,25 @@ int metrics_start(struct rpc_context *context, const struct portal_address *addr
 	address_format(&addr->addr, name, sizeof(name));
 	log_error("metrics: cannot listen on %s: %s%s", name, strerror(-err),
 		  err == -EADDRINUSE ? "; choose another port for listen in metrics { }" : "");
-	if (fd >= 0)
+	if (fd >= 0 && !(m && m->http)) /* which closes it */
 		close(fd);
+	metrics_stop(m);
 	metrics_free(m);
 	return err;
 }
 
 void metrics_stop(struct metrics *m)
 {
-	if (m && m->http)
+	if (!m)
+		return;
+	if (m->runs) {
+		eventfd_write(m->stop_fd, 1);
+		pthread_join(m->thread, NULL);
+	}
+	m->runs = false;
+	if (m->http)
 		MHD_stop_daemon(m->http); /* and closes the socket */
-	if (m)
-		m->http = NULL;
+	m->http = NULL;
 }
 
 void metrics_free(struct metrics *m)
@@ -398,5 +489,7 @@ void metrics_free(struct metrics *m)
 		MHD_destroy_response(m->text.response);
 	if (m->json.response)
 		MHD_destroy_response(m->json.response);
+	if (m->stop_fd >= 0)
+		close(m->stop_fd);
 	free(m);
 }

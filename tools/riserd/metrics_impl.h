@@ -8,6 +8,35 @@
 #include "metrics.h"
 #include "stats.h"
 
+/* metrics_visitors.c: connections. Times are ns, CLOCK_MONOTONIC. */
+enum {
+	VISITORS = 64, /* that may stay */
+	VISITORS_MORE = 16, /* that may come at once, before others have to go */
+};
+
+struct visitor {
+	int fd; /* borrowed; -1: nobody */
+	struct address_range from; /* of IPv6 the network */
+	uint64_t since; /* it came, has asked or was answered */
+	bool asked; /* its request is complete, its answer not yet on its way as a whole */
+	bool leaves; /* it was shut down */
+};
+
+struct visitors {
+	struct visitor at[VISITORS + VISITORS_MORE];
+	unsigned int count; /* of those that do not leave */
+};
+
+void visitors_init(struct visitors *v);
+/* fd is open until visitor_goes(). NULL: there is no place. */
+struct visitor *visitor_comes(struct visitors *v, int fd, const struct sockaddr *from,
+			      uint64_t now);
+void visitor_asks(struct visitor *who, uint64_t now);
+void visitor_is_answered(struct visitor *who, uint64_t now);
+void visitor_goes(struct visitors *v, struct visitor *who);
+/* Shuts down those whose time is over, and who is too many. When to look again; UINT64_MAX: there is no need. */
+uint64_t visitors_look(struct visitors *v, uint64_t now);
+
 /* More LUNs than that have their latencies counted together, by target. */
 enum { METRICS_LUNS_MAX = 512 };
 /* Sessions in one answer: the page shows no more, and Prometheus shall not have more series. */
