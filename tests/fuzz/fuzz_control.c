@@ -255,6 +255,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (c->fd >= 0)
 		client_close(c);
 	MUST(!world.control.subscribers && !world.control.input_bytes);
+	MUST(!world.control.output_bytes && !world.control.values);
 	close(fds[1]);
 	free(answers.bytes);
 	return 0;

@@ -11,6 +11,7 @@ for tool in isnsd isnsadm; do
 	finish
 done
 
+other=iqn.2026-11.localhost:other
 server= # pid of the iSNS server
 listener= # pid of a false one
 trap 'daemon_kill; kill -KILL $server $listener 2>/dev/null' EXIT
@@ -79,7 +80,7 @@ has() {
 has_none() {
 	list nodes >"$TMPDIR/list" && list entities >>"$TMPDIR/list"
 	cat "$TMPDIR/list"
-	! grep -F -q "$iqn" "$TMPDIR/list"
+	! grep -F -q -e "$iqn" -e "$other" "$TMPDIR/list"
 }
 
 # tags: "port tag" of each portal group, sorted
@@ -151,6 +152,79 @@ check '... and one line says so' said 1 'deregistered'
 need_daemon ram:16M
 check_stopped 'without --isns riserd serves'
 check '... and says nothing about it' said 0 .
+
+# --- what changes while it is served ---------------------------------------------------------
+
+riser() {
+	"$BUILD/riser" --control "$control" "$@"
+}
+
+# groups "NAME PORT TAG"...: those, and no others that have a tag
+groups() {
+	tags >"$TMPDIR/tags"
+	cat "$TMPDIR/tags"
+	diff <(grep -E ' [0-9]+$' "$TMPDIR/tags") <(printf '%s\n' "$@" | sort)
+}
+
+gone() {
+	list nodes >"$TMPDIR/list"
+	cat "$TMPDIR/list"
+	! grep -F -q "\"$1\"" "$TMPDIR/list"
+}
+
+need_daemon --isns "127.0.0.1:$port" -p 127.0.0.1:0,tag=3 --state "$TMPDIR/state" ram:16M
+check 'a daemon is registered' within 20 has nodes "\"$iqn\""
+first_port=$(address) first_port=${first_port##*:}
+check 'a portal is added' riser portal create 127.0.0.2:0 tag=7
+check '... and registered' within 10 has portals 'address = 127.0.0.1' 'address = 127.0.0.2'
+second=$(riser --json portal list | grep -o '127\.0\.0\.2:[0-9]*' | head -n 1)
+second_port=${second##*:}
+check 'a target is created, at that portal alone' riser target create "$other" --portal 127.0.0.2:0
+check '... and registered, the other one is still there' within 10 has nodes "\"$iqn\"" "\"$other\""
+check '... and the log has it' within 5 said 1 'has the change: 2 targets, 2 portals$'
+check '... where it is to be had, and nowhere else' within 5 groups "\"$other\" $second_port 7" \
+	"\"$iqn\" $first_port 3" "\"$iqn\" $second_port 7"
+check 'LUNs are nothing to iSNS' riser lun create "$other" ram:1M
+check 'the target that the entity is named after goes' riser target delete --force "$iqn"
+check '... and is not registered any more' within 10 gone "$iqn"
+check '... the other one is' has nodes "\"$other\""
+server_kill
+check 'while the server is away a target comes' riser target create "$iqn"
+check '... and riserd has the last word' within 15 said 1 'not registered'
+check '... and another goes' riser target delete "$other"
+check '... the server comes back' server_start
+check '... and hears of all of it' within 20 has nodes "\"$iqn\""
+check '... and of nothing that is gone' gone "$other"
+check_stopped
+check 'a stopped riserd is not registered, whatever has changed' has_none
+
+# --- a configuration file --------------------------------------------------------------------
+
+# configure LINE...: the rest of the file
+configure() {
+	printf '%s\n' 'portal 127.0.0.1:0 { }' "$@" >"$TMPDIR/riser.conf"
+}
+isns="isns = 127.0.0.1:$port"
+configure "target $iqn { lun 0 { path = ram:16M } }"
+need_daemon -c "$TMPDIR/riser.conf"
+configure "target $iqn { lun 0 { path = ram:16M } }" "target $other { }" "$isns"
+kill -HUP "$pid"
+check 'SIGHUP: the file names a server' within 20 has nodes "\"$iqn\"" "\"$other\""
+configure "target $other { }" "$isns"
+kill -HUP "$pid"
+check 'SIGHUP: a target goes' within 10 gone "$iqn"
+configure "target $other { }" "target $iqn { }" "$isns"
+check 'config apply: it comes back' riser config apply
+check '... and is registered' within 10 has nodes "\"$iqn\"" "\"$other\""
+configure "target $other { }" "target $iqn { }"
+kill -HUP "$pid"
+check 'SIGHUP: the file names no server any more' within 10 has_none
+check '... and the log has it' within 5 said 1 'deregistered'
+check_stopped
+configure 'isns = somewhere'
+check 'a mistake: isns = somewhere' refused 8 -c "$TMPDIR/riser.conf"
+check '... is told with its line' grep -q 'riser.conf:2: isns = somewhere: isns takes an IP address' \
+	"$TMPDIR/refusal"
 server_kill
 
 # --- servers that are none -------------------------------------------------------------------

@@ -5,11 +5,14 @@ is refused, and that nothing half done remains. Through `riser` as users type it
 
 import json
 import os
+import random
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -81,6 +84,12 @@ class Daemon:
         status, self.process, self.rpc = self.process.returncode, None, None
         equal(status, 0, "exit status of riserd:\n" + self.log)
 
+    def kill(self):
+        self.process.kill()
+        _, self.log = self.process.communicate(timeout=20)
+        self.rpc.close()
+        self.process = self.rpc = None
+
     def restart(self):
         self.stop()
         self.start()
@@ -106,8 +115,9 @@ class Daemon:
         return conn
 
     def version(self):
+        """Of the last line of the state file; its first part has the first one."""
         with open(self.state, encoding="utf-8") as text:
-            return json.load(text)["version"]
+            return int(re.findall(r'"version": (\d+)', text.read())[-1])
 
 
 def what_is_made_stays():
@@ -384,7 +394,10 @@ def a_damaged_state_is_no_start():
             _, said = process.communicate(timeout=20)
             equal(process.returncode, 8, said)
             check(d.state in said and "state.json.*" in said, said)
-        shutil.copy2(d.state + ".1", d.state)
+        # An older one, or what is before a line of it.
+        kept = open(d.state + ".2", encoding="utf-8").read().splitlines(keepends=True)
+        with open(d.state, "w", encoding="utf-8") as out:
+            out.writelines(kept[:-1])
         d.write(CONF.replace("}}\n", "}}\nportal 192.0.2.1 {{ }}\n", 1))
         process = d.launch()
         _, said = process.communicate(timeout=20)
@@ -405,6 +418,78 @@ def a_damaged_state_is_no_start():
         d.start()
         d.riser("target", "delete", NEW)
         equal(sorted(d.luns()), [0, 1, 2], "LUNs of the version before")
+
+
+def batch(rpc, requests):
+    """Answers to (method, parameters) pairs that go as one batch; None: riserd has gone."""
+    rpc.send(json.dumps([{"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+                         for number, (method, params) in enumerate(requests)]))
+    return rpc.reply()
+
+
+def a_line_for_each():
+    """a LUN more is a line more; a line that is damaged is no start, one without its end is left out"""
+    with Daemon() as d:
+        for number in range(2, 12):
+            d.riser("lun", "create", "one", "null:1G", "--lun", str(number))
+        lines = open(d.state, encoding="utf-8").read().splitlines(keepends=True)
+        check(lines[-1].startswith('{"version": 10, "luns": [["' + ONE + '","11",'), lines[-1])
+        luns = d.luns()
+        d.kill()
+        for text, says in (("".join(lines[:-1]) + lines[-1].replace("1G", "2G"), "SHA-256"),
+                           ("".join(lines[:-2]) + lines[-1], "version 10, and 9")):
+            with open(d.state, "w", encoding="utf-8") as out:
+                out.write(text)
+            process = d.launch()
+            _, said = process.communicate(timeout=20)
+            equal(process.returncode, 8, said)
+            check(f"line {text.count(chr(10))} " in said and says in said and "head -n" in said,
+                  said)
+        with open(d.state, "w", encoding="utf-8") as out:
+            out.write("".join(lines) + lines[-1][:50])
+        d.start()
+        equal(sorted(d.luns()), sorted(luns), "LUNs")
+        d.stop()
+        check(f"line {len(lines) + 1} has no end" in d.log, d.log)
+        with open(d.state, encoding="utf-8") as text:
+            equal(json.load(text)["riser-state"], 1, "one piece after a stop")
+        d.start()
+        equal(sorted(d.luns()), sorted(luns), "LUNs")
+
+
+def what_was_answered_survives_a_kill():
+    """whatever moment riserd is killed at, all that it had answered is there again"""
+    pick = random.Random(4)
+    may_be = {str(number): {None} for number in range(100)}
+    with Daemon(CONF + "log = warn\n") as d:
+        d.riser("target", "create", NEW)
+        for _ in range(12):
+            timer = threading.Timer(pick.random() * 0.15, d.process.kill)
+            timer.start()
+            answers = []
+            while answers is not None:
+                wanted = {number: f"null:{pick.randrange(1, 99)}M"
+                          for number in pick.sample(sorted(may_be), pick.choice((1, 1, 20)))}
+                calls = [("lun.create" if may_be[number] == {None} else "lun.set",
+                          {"target": NEW, "lun": int(number), "path": path})
+                         for number, path in wanted.items()]
+                try:
+                    answers = batch(d.rpc, calls)
+                except OSError:
+                    answers = None
+                for answer in answers or []:
+                    check("result" in answer, answer)
+                for number, path in wanted.items():
+                    may_be[number] = {path} if answers else may_be[number] | {path}
+            timer.join()
+            d.kill()
+            d.start()
+            tree = d.rpc.call("config.dump", format="json")["tree"]["target"][NEW].get("lun", {})
+            for number, paths in may_be.items():
+                path = tree.get(number, {}).get("path")
+                check(path in paths, f"LUN {number}: {path}, not {paths}")
+                may_be[number] = {path}
+        print(f"# {len(tree)} LUNs, version {d.version()}")
 
 
 def no_folder():
@@ -478,13 +563,35 @@ def many():
         check(took < 60, f"{took:.0f} s")
 
 
+def one_by_one():
+    """ten thousand LUNs in as many calls take as long as that many times the first ones"""
+    count, per, some = 10000, 250, 100
+    made = [("lun.create", {"target": f"iqn.2026-11.test:t{n // per}", "path": "null:1G"})
+            for n in range(count)]
+    with Daemon(CONF + "log = warn\n") as d:
+        batch(d.rpc, [("target.create", {"target": f"iqn.2026-11.test:t{t}"})
+                      for t in range(count // per)])
+        start = time.monotonic()
+        for first in range(0, count, some):
+            for answer in batch(d.rpc, made[first:first + some]):
+                check("result" in answer, answer)
+        equal(len(d.rpc.call("lun.list")), count + 2, "listed")
+        took = time.monotonic() - start
+        print(f"# {took:.1f} s")
+        d.kill()
+        d.start()
+        equal(len(d.rpc.call("lun.list")), count + 2, "LUNs after a kill")
+        check(took < 60, f"{took:.0f} s")
+
+
 def main():
     failed = 0
     cases = [what_is_made_stays, the_file_has_the_first_word, mistakes_change_nothing,
              it_may_be_said_twice, sessions_are_not_ended_by_the_way, users, a_dump_makes_the_same,
              what_is_made_anew_has_nothing_of_before, what_ran_stays_when_asked,
              only_what_can_be_read_again, sizes, a_damaged_state_is_no_start, no_folder,
-             rights_and_limits_go_along, timeouts, many]
+             a_line_for_each, what_was_answered_survives_a_kill, rights_and_limits_go_along,
+             timeouts, many, one_by_one]
     names = sys.argv[1:]
     cases = [case for case in cases if not names or case.__name__ in names]
     print(f"1..{len(cases)}")

@@ -45,6 +45,8 @@ static void down(void)
 	if (c->fd >= 0)
 		client_close(c);
 	CU_ASSERT_EQUAL(control.input_bytes, 0);
+	CU_ASSERT_EQUAL(control.output_bytes, 0);
+	CU_ASSERT_EQUAL(control.values, 0);
 	CU_ASSERT_EQUAL(control.subscribers, 0);
 	close(peer);
 	close(control.wake_fd);
@@ -222,6 +224,128 @@ static void fast_readers_are_served_to_the_end(void)
 	down();
 }
 
+/* The main thread has this request, and its answer is long. */
+static void answered_long(const char *ask)
+{
+	static char text[1 << 20];
+	struct main_call *call;
+
+	send_text(ask);
+	call = queued();
+	list_del(&call->node);
+	call->running = true;
+	memset(text, 'x', sizeof(text));
+	call->request.result = json_stringn(text, sizeof(text));
+	list_add_tail(&control.finished, &call->node);
+	queue_collect(&control);
+	turn();
+}
+
+/* When the answers that others do not read are so many bytes. */
+static bool hears_long(enum rpc_level level, const char *ask, size_t others, const char *words)
+{
+	bool heard;
+
+	up(level);
+	control.output_bytes = others;
+	answered_long(ask);
+	heard = hears(words);
+	client_close(c);
+	CU_ASSERT_EQUAL(control.output_bytes, others);
+	control.output_bytes = 0;
+	down();
+	return heard;
+}
+
+static void long_answers_are_bounded_in_all(void)
+{
+	static const char look[] = ASK("user.list", "{}");
+
+	CU_ASSERT_TRUE(hears_long(RPC_MONITOR, look, CONTROL_OUTPUT_MAX, "xxxx"));
+	CU_ASSERT_TRUE(hears_long(RPC_MONITOR, look, CONTROL_OUTPUT_MAX + 1,
+				  "\"code\":-32005,\"message\":\"answers that nobody reads"));
+}
+
+/* What others do not read does not keep an administrator from his work; and what is done is not said to have
+ * failed. */
+static void administrators_have_more_room(void)
+{
+	CU_ASSERT_TRUE(hears_long(RPC_ADMIN, CHANGE, 2 * CONTROL_OUTPUT_MAX, "xxxx"));
+	CU_ASSERT_TRUE(hears_long(RPC_ADMIN, CHANGE, 2 * CONTROL_OUTPUT_MAX + 1,
+				  "\"code\":-32010,\"message\":\"this was done, but"));
+}
+
+/* Some bytes now and then are not reading. */
+static void who_takes_his_answer_by_the_spoon_is_left(void)
+{
+	static char bytes[CONTROL_WRITE_MIN];
+	uint64_t at;
+
+	up(RPC_ADMIN);
+	answered_long(CHANGE);
+	at = client_deadline(c);
+	CU_ASSERT(at > control_now());
+	CU_ASSERT_EQUAL(recv(peer, bytes, sizeof(bytes) * 3 / 4, MSG_WAITALL),
+			sizeof(bytes) * 3 / 4);
+	turn();
+	CU_ASSERT_EQUAL(client_deadline(c), at);
+	for (unsigned int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(recv(peer, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+		turn();
+	}
+	CU_ASSERT(client_deadline(c) > at);
+	client_expire(c, client_deadline(c));
+	CU_ASSERT_EQUAL(c->fd, -1);
+	down();
+}
+
+/* Values take more memory than the bytes that they came in. */
+static void long_requests_are_bounded_in_all(void)
+{
+	static char text[8192] = "[" CHANGE;
+	size_t used = strlen(text) - 1; /* without the end of the line */
+
+	up(RPC_ADMIN);
+	used += (size_t)snprintf(text + used, sizeof(text) - used, ",[[]");
+	while (used < 4096)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, ",[]");
+	snprintf(text + used, sizeof(text) - used, "]]\n");
+	send_text(text);
+	CU_ASSERT(control.values > 2000 && control.values < 4096);
+	CU_ASSERT_FALSE(list_empty(&control.queued));
+	client_close(c);
+	CU_ASSERT_EQUAL(control.values, 0);
+	down();
+
+	up(RPC_ADMIN);
+	control.values = CONTROL_VALUES_MAX;
+	send_text(ASK("log.get", "{}"));
+	CU_ASSERT_TRUE(hears("level"));
+	send_text(text);
+	CU_ASSERT_TRUE(hears("too many long requests at once"));
+	CU_ASSERT_EQUAL(c->fd, -1);
+	control.values = 0;
+	down();
+}
+
+/* What stood in front of the next line, and where the line was when it had less room. */
+static void no_secret_stays_behind(void)
+{
+	static const char secret[] = "\"secret\":\"a secret of 20 bytes\"";
+	static char text[64 << 10];
+	char *in;
+
+	up(RPC_ADMIN);
+	snprintf(text, sizeof(text), "{\"id\":1,%s}\n{", secret);
+	send_text(text);
+	CU_ASSERT_TRUE(hears("jsonrpc"));
+	in = c->in;
+	CU_ASSERT_EQUAL_FATAL(c->in_len, 1);
+	for (size_t i = 1; i < strlen(text); i++)
+		CU_ASSERT_EQUAL(in[i], 0);
+	down();
+}
+
 static void what_main_has_not_begun_is_taken_back(void)
 {
 	up(RPC_ADMIN);
@@ -307,6 +431,109 @@ static void main_runs_one_at_a_time(void)
 	down();
 }
 
+/* What the main thread does with the request that it has, and hands back. */
+static void main_does(bool unsure, enum rpc_status status)
+{
+	struct main_call *call = queued();
+	struct rpc_request *r = &call->request;
+
+	list_del(&call->node);
+	call->running = true;
+	call->unsure = unsure;
+	if (status != RPC_OK)
+		rpc_request_fail(r, status, "the disk is full", NULL);
+	else if (r->method)
+		r->result = json_true();
+	list_add_tail(&control.finished, &call->node);
+	queue_collect(&control);
+	turn();
+}
+
+#define IN_BATCH(id)                      \
+	"{\"jsonrpc\":\"2.0\",\"id\":" id \
+	",\"method\":\"lun.delete\",\"params\":{\"target\":\"a\",\"lun\":1}}"
+#define LOOK "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"log.get\"}"
+
+/* Nobody hears of a change that is not recorded; for all of a batch that is done once. */
+static void a_batch_is_answered_when_it_is_recorded(void)
+{
+	up(RPC_ADMIN);
+	send_text("[" IN_BATCH("1") "," IN_BATCH("2") "]\n");
+	CU_ASSERT_TRUE(queued()->batch);
+	main_does(true, RPC_OK);
+	main_does(true, RPC_OK);
+	CU_ASSERT_PTR_NULL(queued()->request.method);
+	CU_ASSERT_TRUE(hears_nothing());
+	main_does(false, RPC_OK);
+	CU_ASSERT_TRUE(hears(
+		"[{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true},{\"jsonrpc\":\"2.0\",\"id\":2,"
+		"\"result\":true}]\n"));
+	CU_ASSERT_TRUE(list_empty(&c->held) && list_empty(&control.queued));
+	/* What comes alone does not wait for anything. */
+	send_text(IN_BATCH("3") "\n");
+	CU_ASSERT_FALSE(queued()->batch);
+	main_does(false, RPC_OK);
+	CU_ASSERT_TRUE(hears("\"id\":3,\"result\":true}\n"));
+	down();
+}
+
+static void a_batch_hears_what_was_not_recorded(void)
+{
+	up(RPC_ADMIN);
+	send_text("[" IN_BATCH("1") "," IN_BATCH("2") "," IN_BATCH("3") "]\n");
+	main_does(true, RPC_OK);
+	main_does(false, RPC_NOT_FOUND); /* has changed nothing, so it is over */
+	main_does(false, RPC_PARTLY);
+	CU_ASSERT_EQUAL(queued()->client, c);
+	main_does(true, RPC_OK);
+	main_does(false, RPC_OK);
+	CU_ASSERT_TRUE(hears("[{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32010,"));
+	down();
+}
+
+/* Answers keep their order, and what may be long does not pile up behind one that waits. */
+static void what_comes_behind_a_change_waits_for_it(void)
+{
+	up(RPC_ADMIN);
+	send_text("[" IN_BATCH("1") "," LOOK "]\n");
+	main_does(true, RPC_OK);
+	CU_ASSERT_PTR_NULL(queued()->request.method);
+	main_does(false, RPC_OK);
+	CU_ASSERT_TRUE(
+		hears("\"id\":1,\"result\":true},{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{"));
+	down();
+}
+
+/* It is recorded all the same: it is in effect. */
+static void who_vanishes_with_a_batch(void)
+{
+	up(RPC_ADMIN);
+	send_text("[" IN_BATCH("1") "," IN_BATCH("2") "]\n");
+	main_does(true, RPC_OK);
+	client_close(c);
+	CU_ASSERT_PTR_NULL(queued()->request.method);
+	CU_ASSERT_PTR_NULL(queued()->client);
+	control_run_main(&control);
+	queue_collect(&control);
+	CU_ASSERT_TRUE(list_empty(&control.queued));
+	down();
+}
+
+static void a_record_may_take_too_long(void)
+{
+	up(RPC_ADMIN);
+	send_text("[" IN_BATCH("1") "]\n");
+	main_does(true, RPC_OK);
+	client_expire(c, client_deadline(c));
+	CU_ASSERT_TRUE(hears(
+		"\"id\":1,\"error\":{\"code\":-32009,\"message\":\"this takes long; it goes on\""));
+	CU_ASSERT_PTR_NULL(queued()->client);
+	control_run_main(&control);
+	queue_collect(&control);
+	CU_ASSERT_TRUE(hears_nothing());
+	down();
+}
+
 /* What waits in the socket is not begun: a stop would take as long as that. */
 static void nothing_begins_during_a_stop(void)
 {
@@ -368,8 +595,13 @@ static void what_was_missed_is_counted(void)
 
 UNIT_MAIN(TEST(a_line_has_to_end), TEST(pieces_make_a_line), TEST(monitors_have_short_lines),
 	  TEST(who_reads_nothing_is_not_served), TEST(slow_readers_cost_no_more),
-	  TEST(what_main_has_not_begun_is_taken_back), TEST(what_main_has_begun_goes_on),
-	  TEST(answers_of_main_come_back), TEST(main_runs_one_at_a_time),
+	  TEST(long_answers_are_bounded_in_all), TEST(administrators_have_more_room),
+	  TEST(who_takes_his_answer_by_the_spoon_is_left), TEST(long_requests_are_bounded_in_all),
+	  TEST(no_secret_stays_behind), TEST(what_main_has_not_begun_is_taken_back),
+	  TEST(what_main_has_begun_goes_on), TEST(answers_of_main_come_back),
+	  TEST(main_runs_one_at_a_time), TEST(a_batch_is_answered_when_it_is_recorded),
+	  TEST(a_batch_hears_what_was_not_recorded), TEST(what_comes_behind_a_change_waits_for_it),
+	  TEST(who_vanishes_with_a_batch), TEST(a_record_may_take_too_long),
 	  TEST(nothing_begins_during_a_stop), TEST(fast_readers_are_served_to_the_end),
 	  TEST(who_vanishes_is_forgotten), TEST(subscribers_hear_what_they_want),
 	  TEST(what_was_missed_is_counted));

@@ -11,6 +11,7 @@
 #include "tests/lib/unit.h"
 #include "tools/riserd/live.h"
 #include "tools/riserd/parse.h"
+#include "tools/riserd/rpc_look.h"
 
 #define ONE "iqn.2026-11.test:disk" /* RIG_TARGET: initiators of the rig want it */
 #define TWO "iqn.2026-11.test:two"
@@ -455,7 +456,34 @@ static void ten_thousand(void)
 	free(text);
 }
 
+static double seconds_of_a_look(struct rpc_context *x)
+{
+	struct timespec from, to;
+	unsigned int silent = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	session_snapshot_put(look_sessions(x, 0, &silent));
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	CU_ASSERT_EQUAL(silent, 1);
+	return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+}
+
+/* All clients of the control socket wait for one that looks. */
+static void a_reactor_that_hangs_is_waited_for_once(void)
+{
+	struct rpc_context x = { .reactor_count = 1 };
+	struct world w;
+
+	up(&w, "");
+	x.live = w.live;
+	CU_ASSERT(seconds_of_a_look(&x) >= CONTROL_SNAPSHOT_MS / 1e3);
+	CU_ASSERT(seconds_of_a_look(&x) < CONTROL_SNAPSHOT_MS / 1e3);
+	rig_turn(&w.rig);
+	down(&w);
+}
+
 UNIT_MAIN(TEST(from_nothing_to_much_and_back), TEST(what_is_the_same_stays),
 	  TEST(failures_change_nothing), TEST(a_file_moves), TEST(one_of_two_files_moves),
 	  TEST(a_file_comes_back), TEST(a_flush_that_is_late), TEST(who_may_log_in),
-	  TEST(a_group_that_is_not_applied), TEST(portals), TEST(ten_thousand));
+	  TEST(a_group_that_is_not_applied), TEST(portals), TEST(ten_thousand),
+	  TEST(a_reactor_that_hangs_is_waited_for_once));

@@ -72,6 +72,10 @@ static bool refused(const char *text, int code, const char *says)
 	return refused_as(RPC_ADMIN, text, code, says);
 }
 
+/* Like no word that there is. */
+#define LONG                                                          \
+	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" \
+	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define REQUEST(rest) "{\"jsonrpc\":\"2.0\",\"id\":1," rest "}"
 
 static void what_is_no_request(void)
@@ -95,6 +99,8 @@ static void unknown_words_have_neighbours(void)
 	up();
 	CU_ASSERT_TRUE(
 		refused(REQUEST("\"method\":\"statsu\""), RPC_CODE_METHOD, "is status meant"));
+	CU_ASSERT_FALSE(refused(REQUEST("\"method\":\"" LONG "\""), RPC_CODE_METHOD, "meant"));
+	CU_ASSERT_TRUE(refused(REQUEST("\"method\":\"" LONG "\""), RPC_CODE_METHOD, "no method"));
 	CU_ASSERT_TRUE(refused(REQUEST("\"method\":\"zzzzzzzzzz\""), RPC_CODE_METHOD, "no method"));
 	CU_ASSERT_TRUE(refused(REQUEST("\"method\":\"log.set\",\"params\":{\"levle\":1}"),
 			       RPC_CODE_PARAMS, "'level'"));

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Trees that are patched, told and written as text, and the file that keeps them. */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+/* Trees that are patched, told and written as text, and the text of the file that keeps them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tests/lib/unit.h"
 #include "tools/riserd/parse.h"
@@ -92,11 +87,12 @@ static void a_patch_needs_what_it_changes(void)
 		"{\"target\": {\"a\": {\"alias\": \"x\", \"lun\": {\"0\": {\"path\": \"p\"}}}}}");
 	json_t *patch =
 		json("{\"target\": {\"a\": {\"alias\": null, \"lun\": {\"1\": {\"path\": \"q\"}}},"
-		     " \"b\": {\"alias\": \"orphan\"}, \"c\": {\"created\": \"on\"}}}");
+		     " \"b\": {\"alias\": \"orphan\"}, \"c\": {\"created\": \"on\"}, \"d\": "
+		     "{\"created\": null, \"alias\": \"orphan\"}}}");
 	unsigned int orphans = 0;
 
 	CU_ASSERT_EQUAL(tree_patch(tree, patch, &orphans), 0);
-	CU_ASSERT_EQUAL(orphans, 1);
+	CU_ASSERT_EQUAL(orphans, 2);
 	CU_ASSERT_TRUE(
 		same(tree, json("{\"target\": {\"a\": {\"lun\": {\"0\": {\"path\": \"p\"}, \"1\": "
 				"{\"path\": \"q\"}}}, \"c\": {\"created\": \"on\"}}}")));
@@ -117,6 +113,75 @@ static void patches_are_put_together(void)
 	CU_ASSERT_TRUE(same(first, json("{\"a\": {\"b\": \"1\"}}")));
 	json_decref(second);
 	json_decref(base);
+}
+
+/* The titles of `sections`, in their order. */
+static const char *order_of(const json_t *sections)
+{
+	static char text[512];
+	const json_t *section;
+	const char *title;
+
+	text[0] = '\0';
+	json_object_foreach((json_t *)sections, title, section)
+	{
+		size_t used = strlen(text);
+
+		CU_ASSERT_PTR_NULL(json_object_get(section, TREE_PLACED));
+		snprintf(text + used, sizeof(text) - used, "%s%s", used ? " " : "", title);
+	}
+	return text;
+}
+
+/* "any +iqn...": titles, those with + have TREE_PLACED. */
+static json_t *sections_of(const char *titles)
+{
+	json_t *sections = json_object();
+	char copy[512], *rest = copy, *title;
+
+	snprintf(copy, sizeof(copy), "%s", titles);
+	while ((title = strsep(&rest, " "))) {
+		json_t *section = json_object();
+
+		if (*title == '+')
+			json_object_set_new(section, TREE_PLACED, json_string("on"));
+		json_object_set_new(sections, title + (*title == '+'), section);
+	}
+	return sections;
+}
+
+static void sections_stand_where_they_count(void)
+{
+#define A "iqn.2026-11.t:a"
+#define B "iqn.2026-11.t:b"
+	static const struct {
+		const char *made, *order;
+	} rows[] = {
+		{ "any +" A, A " any" },
+		{ "+any +" A " +user:bob", A " user:bob any" },
+		{ B " +" A, B " " A },
+		{ "+" B " " A " +any", B " " A " any" },
+		{ "any " A, "any " A }, /* somebody has written it so */
+		{ "iqn.*.t:* +iqn.* +" A "* +" A, A " " A "* iqn.*.t:* iqn.*" },
+		{ A "* +iqn.*a +IQN.2026-11.T:AB", "IQN.2026-11.T:AB " A "* iqn.*a" },
+		{ "10.0.0.0/8 +" A " +10.1.0.0/16 +11.0.0.1",
+		  "10.1.0.0/16 10.0.0.0/8 " A " 11.0.0.1" },
+		{ "::/0 +10.0.0.1 +user:bob", "10.0.0.1 user:bob ::/0" },
+		{ "user:bob +user:al +nobody any", "user:bob user:al nobody any" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *sections = sections_of(rows[i].made);
+		json_t *tree = json_pack("{s:{s:{s:o}}}", "target", "t", "initiator", sections);
+		const char *order;
+
+		CU_ASSERT_EQUAL(tree_place(tree), 0);
+		order = order_of(sections);
+		CU_ASSERT_STRING_EQUAL(order, rows[i].order);
+		if (strcmp(order, rows[i].order) != 0)
+			printf("# %s: %s\n", rows[i].made, order);
+		json_decref(tree);
+	}
 }
 
 static void differences_have_no_secrets(void)
@@ -233,185 +298,196 @@ static void a_path_need_not_be_utf8(void)
 static void any_damage_is_noticed(void)
 {
 	json_t *objects = json("{\"target\": {\"iqn.2026-11.test:a\": {\"created\": \"on\"}}}");
-	uint64_t version = 0;
+	struct state_extent extent;
 	size_t len = 0;
 	char *text = state_format(objects, 17, &len);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
 	CU_ASSERT_TRUE(
-		same(state_parse(text, len, &version, why, sizeof(why)), json_incref(objects)));
-	CU_ASSERT_EQUAL(version, 17);
+		same(state_parse(text, len, &extent, why, sizeof(why)), json_incref(objects)));
+	CU_ASSERT_EQUAL(extent.version, 17);
+	CU_ASSERT_EQUAL(extent.whole, len);
+	CU_ASSERT_EQUAL(extent.len, len);
 	for (size_t cut = 0; cut < len; cut++) {
 		char last = text[cut];
 
 		text[cut] = '\0';
-		CU_ASSERT_PTR_NULL(state_parse(text, cut, &version, why, sizeof(why)));
+		CU_ASSERT_PTR_NULL(state_parse(text, cut, &extent, why, sizeof(why)));
 		text[cut] = last;
 	}
 	for (char *at = strstr(text, "\"objects\""); *at; at++) {
 		*at ^= 1;
-		CU_ASSERT_PTR_NULL(state_parse(text, len, &version, why, sizeof(why)));
+		CU_ASSERT_PTR_NULL(state_parse(text, len, &extent, why, sizeof(why)));
 		*at ^= 1;
 	}
 	free(text);
 	json_decref(objects);
 }
 
-/* --- The file */
+/* --- Lines */
 
-static char folder[64];
-
-static void begin(void)
+static const struct state_change *a_change(const char *lun, json_t *value)
 {
-	snprintf(folder, sizeof(folder), "/tmp/riser-state-XXXXXX");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	static struct state_change change;
+
+	json_decref((json_t *)change.value);
+	change = (struct state_change){ "iqn.2026-11.test:a", lun, value };
+	return &change;
 }
 
-static unsigned int files(void)
+static void end_changes(void)
 {
-	DIR *dir = opendir(folder);
-	unsigned int n = 0;
-
-	for (struct dirent *e; (e = readdir(dir));)
-		n += e->d_name[0] != '.' || !strncmp(e->d_name, ".new", 4);
-	closedir(dir);
-	return n;
+	a_change(NULL, NULL);
 }
 
-static void end(void)
+/* A first part of version 17 and two lines; starts: where these begin, and where the last one ends. */
+static char *with_lines(size_t starts[3])
 {
-	DIR *dir = opendir(folder);
+	json_t *objects =
+		json("{\"target\": {\"iqn.2026-11.test:a\": {\"created\": \"on\", \"lun\": "
+		     "{\"0\": {\"path\": \"a\"}}}}}");
+	struct state_line line = { 0 };
+	char *text = state_format(objects, 17, &starts[0]);
 
-	for (struct dirent *e; (e = readdir(dir));)
-		unlinkat(dirfd(dir), e->d_name, 0);
-	closedir(dir);
-	rmdir(folder);
-}
-
-static struct state *open_it(void)
-{
-	struct state *s = NULL;
-
-	CU_ASSERT_EQUAL(state_open(folder, &s, why, sizeof(why)), 0);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
-	return s;
-}
-
-static void it_is_there_again(void)
-{
-	json_t *one = json("{\"target\": {\"iqn.2026-11.test:a\": {\"created\": \"on\"}}}");
-	struct stat st;
-	struct state *s;
-
-	begin();
-	s = open_it();
-	CU_ASSERT_TRUE(same(state_load(s), json_object()));
-	CU_ASSERT_EQUAL(state_prepare(s, one, why, sizeof(why)), 0);
-	state_abandon(s);
-	CU_ASSERT_EQUAL(files(), 0);
-	CU_ASSERT_EQUAL(state_prepare(s, one, why, sizeof(why)), 0);
-	CU_ASSERT_EQUAL(state_commit(s, why, sizeof(why)), 0);
-	CU_ASSERT_EQUAL(stat(state_path(s), &st), 0);
-	CU_ASSERT_EQUAL(st.st_mode & 0777, 0600);
-	state_close(s);
-	s = open_it();
-	CU_ASSERT_EQUAL(state_version(s), 1);
-	CU_ASSERT_TRUE(same(state_load(s), one));
-	state_close(s);
-	end();
-}
-
-static void ten_older_ones_are_kept(void)
-{
-	json_t *empty = json_object();
-	char name[128];
-	struct state *s;
-
-	begin();
-	s = open_it();
-	for (unsigned int i = 0; i < 25; i++) {
-		CU_ASSERT_EQUAL(state_prepare(s, empty, why, sizeof(why)), 0);
-		CU_ASSERT_EQUAL(state_commit(s, why, sizeof(why)), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		line.len = 0;
+		CU_ASSERT_EQUAL(state_line_add(&line, 18 + i,
+					       a_change(i ? "2" : "1", json("{\"path\": \"b\"}"))),
+				0);
+		CU_ASSERT_EQUAL(
+			state_line_add(&line, 18 + i, a_change("0", i ? NULL : json_null())), 0);
+		CU_ASSERT_EQUAL(state_line_end(&line), 0);
+		starts[i + 1] = starts[i] + line.len;
+		text = realloc(text, starts[i + 1] + 1);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+		memcpy(text + starts[i], line.text, line.len + 1);
 	}
-	CU_ASSERT_EQUAL(files(), 1 + STATE_KEPT);
-	snprintf(name, sizeof(name), "%s.24", state_path(s));
-	CU_ASSERT_EQUAL(access(name, F_OK), 0);
-	snprintf(name, sizeof(name), "%s.15", state_path(s));
-	CU_ASSERT_EQUAL(access(name, F_OK), 0);
-	state_close(s);
-	json_decref(empty);
-	end();
+	state_line_free(&line);
+	json_decref(objects);
+	end_changes();
+	return text;
 }
 
-static void write_it(const char *text, mode_t mode)
+static void lines_go_over_the_first_part(void)
 {
-	char path[128];
-	int fd;
+	struct state_extent extent;
+	size_t starts[3];
+	char *text = with_lines(starts);
 
-	snprintf(path, sizeof(path), "%s/state.json", folder);
-	unlink(path);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_EQUAL(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	CU_ASSERT_EQUAL(fchmod(fd, mode), 0);
-	close(fd);
+	CU_ASSERT_TRUE(
+		same(state_parse(text, starts[2], &extent, why, sizeof(why)),
+		     json("{\"target\": {\"iqn.2026-11.test:a\": {\"created\": \"on\", "
+			  "\"lun\": {\"1\": {\"path\": \"b\"}, \"2\": {\"path\": \"b\"}}}}}")));
+	CU_ASSERT_EQUAL(extent.version, 19);
+	CU_ASSERT_EQUAL(extent.whole, starts[0]);
+	CU_ASSERT_EQUAL(extent.len, starts[2]);
+	CU_ASSERT_EQUAL(extent.torn, 0);
+	free(text);
 }
 
-static void others_are_refused(void)
+/* The last write may have got as far as anywhere. What is before it counts, all of it or nothing. */
+static void a_line_without_end_does_not_count(void)
 {
-	json_t *empty = json_object();
-	struct state *s = NULL;
-	size_t len = 0;
-	char *text = state_format(empty, 1, &len);
+	struct state_extent extent;
+	size_t starts[3];
+	char *text = with_lines(starts);
 
-	begin();
-	write_it("{}\n", 0600);
-	CU_ASSERT_EQUAL(state_open(folder, &s, why, sizeof(why)), -EBADMSG);
-	CU_ASSERT_PTR_NOT_NULL(strstr(why, "truncated"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(why, folder));
-	write_it(text, 0640);
-	CU_ASSERT_EQUAL(state_open(folder, &s, why, sizeof(why)), -EBADMSG);
-	CU_ASSERT_PTR_NOT_NULL(strstr(why, "chmod 0600"));
-	write_it(text, 0600);
-	CU_ASSERT_EQUAL(state_open(folder, &s, why, sizeof(why)), 0);
-	state_close(s);
+	for (size_t cut = starts[0]; cut < starts[2]; cut++) {
+		bool first = cut >= starts[1];
+		json_t *objects = state_parse(text, cut, &extent, why, sizeof(why));
+
+		CU_ASSERT_PTR_NOT_NULL(objects);
+		CU_ASSERT_EQUAL(extent.version, first ? 18 : 17);
+		CU_ASSERT_EQUAL(extent.len, starts[first]);
+		CU_ASSERT_EQUAL(extent.torn != 0, cut != starts[first]);
+		json_decref(objects);
+	}
+	/* Its blocks get to the disk in any order; those that have not are zeros. */
+	text[starts[1] + 5] = '\0';
+	json_decref(state_parse(text, starts[2], &extent, why, sizeof(why)));
+	CU_ASSERT_EQUAL(extent.version, 18);
+	CU_ASSERT_EQUAL(extent.len, starts[1]);
 	free(text);
-	json_decref(empty);
-	end();
 }
 
-/* What could not be read again is not written. */
-static void it_has_a_most(void)
+static void any_damage_of_a_line_is_noticed(void)
 {
-	json_t *one = json_object(), *large = json_object();
-	char *text = malloc(STATE_FILE_MAX + 1);
-	uint64_t version;
-	struct state *s;
-	size_t len = 0;
+	struct state_extent extent;
+	size_t starts[3];
+	char *text = with_lines(starts);
+	char place[32];
+	unsigned int number = 1;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-	memset(text, 'a', STATE_FILE_MAX);
-	text[STATE_FILE_MAX] = '\0';
-	json_object_set_new(large, "a", json_string(text));
+	for (size_t i = 0; i < starts[0]; i++)
+		number += text[i] == '\n';
+	for (size_t i = starts[0]; i < starts[2] - 1; i++) {
+		snprintf(place, sizeof(place), "line %u ", number);
+		number += text[i] == '\n';
+		text[i] ^= 1;
+		CU_ASSERT_PTR_NULL(state_parse(text, starts[2], &extent, why, sizeof(why)));
+		CU_ASSERT_PTR_NOT_NULL(strstr(why, place));
+		text[i] ^= 1;
+	}
+	/* One is missing, or is there twice. */
+	memmove(text + starts[0], text + starts[1], starts[2] - starts[1] + 1);
+	CU_ASSERT_PTR_NULL(
+		state_parse(text, starts[0] + starts[2] - starts[1], &extent, why, sizeof(why)));
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "version 19, and 18 comes next"));
 	free(text);
-	begin();
-	s = open_it();
-	CU_ASSERT_EQUAL(state_prepare(s, large, why, sizeof(why)), -EFBIG);
-	CU_ASSERT_EQUAL(files(), 0);
-	CU_ASSERT_EQUAL(state_prepare(s, one, why, sizeof(why)), 0);
-	state_close(s);
-	text = state_format(one, INT64_MAX, &len);
-	CU_ASSERT_PTR_NULL(state_parse(text, len, &version, why, sizeof(why)));
-	CU_ASSERT_PTR_NOT_NULL(strstr(why, "version"));
-	free(text);
-	json_decref(one);
-	json_decref(large);
-	end();
+}
+
+static void a_line_says_what_riserd_says(void)
+{
+	static const struct {
+		const char *target, *lun, *value;
+	} rows[] = {
+		{ "disk", "0", "{}" },
+		{ "iqn.2026-11.test:A", "0", "{}" },
+		{ "iqn.2026-11.test:a", "256", "{}" },
+		{ "iqn.2026-11.test:a", "00", "{}" },
+		{ "iqn.2026-11.test:a", "0", "[]" },
+		{ "iqn.2026-11.test:a", "0", "{\"path\": 1.5}" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *empty = json_object();
+		struct state_change change = { rows[i].target, rows[i].lun, json(rows[i].value) };
+		struct state_line line = { 0 };
+		struct state_extent extent;
+		size_t len;
+		char *text = state_format(empty, 1, &len);
+
+		CU_ASSERT_EQUAL(state_line_add(&line, 2, &change), 0);
+		CU_ASSERT_EQUAL(state_line_end(&line), 0);
+		text = realloc(text, len + line.len + 1);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+		memcpy(text + len, line.text, line.len + 1);
+		CU_ASSERT_PTR_NULL(state_parse(text, len + line.len, &extent, why, sizeof(why)));
+		CU_ASSERT_PTR_NOT_NULL(strstr(why, "which LUN"));
+		state_line_free(&line);
+		json_decref((json_t *)change.value);
+		json_decref(empty);
+		free(text);
+	}
+}
+
+/* "Of this one of the file's nothing is left" is no empty place. */
+static void a_deleted_target_stays_deleted(void)
+{
+	json_t *tree = json("{\"target\": {\"a\": null, \"b\": {\"lun\": {\"1\": null}}}}");
+
+	CU_ASSERT_EQUAL(tree_put_lun(tree, "a", "0", NULL), 0);
+	CU_ASSERT_EQUAL(tree_put_lun(tree, "b", "0", NULL), 0);
+	CU_ASSERT_TRUE(same(json_incref(tree),
+			    json("{\"target\": {\"a\": null, \"b\": {\"lun\": {\"1\": null}}}}")));
+	CU_ASSERT_EQUAL(tree_put_lun(tree, "b", "1", NULL), 0);
+	CU_ASSERT_TRUE(same(tree, json("{\"target\": {\"a\": null}}")));
 }
 
 UNIT_MAIN(TEST(cleaning_takes_what_json_has), TEST(cleaning_refuses_the_rest),
 	  TEST(a_patch_needs_what_it_changes), TEST(patches_are_put_together),
-	  TEST(differences_have_no_secrets), TEST(a_tree_is_read_as_it_is),
-	  TEST(a_file_has_no_secrets), TEST(a_path_need_not_be_utf8), TEST(any_damage_is_noticed),
-	  TEST(it_is_there_again), TEST(ten_older_ones_are_kept), TEST(it_has_a_most),
-	  TEST(others_are_refused));
+	  TEST(sections_stand_where_they_count), TEST(differences_have_no_secrets),
+	  TEST(a_tree_is_read_as_it_is), TEST(a_file_has_no_secrets), TEST(a_path_need_not_be_utf8),
+	  TEST(any_damage_is_noticed), TEST(lines_go_over_the_first_part),
+	  TEST(a_line_without_end_does_not_count), TEST(any_damage_of_a_line_is_noticed),
+	  TEST(a_line_says_what_riserd_says), TEST(a_deleted_target_stays_deleted));

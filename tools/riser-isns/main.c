@@ -5,9 +5,16 @@
  * is not as it expects, and waits as long as it likes. Here it may: nothing else lives in this
  * process, which has no rights, an end in time, and one line to say.
  *
- *   riser-isns register|refresh|deregister ADDR PORT target NAME [target NAME | portal ADDR PORT TAG]...
+ *   riser-isns register|refresh|update|deregister ADDR PORT ENTITY
  *
- * The network entity is named after the first target. register replaces what the server has of it.
+ * Lines on stdin say what is there, and what the server has been told before:
+ *
+ *   target NAME [TAG]...         the portal groups that it is in; none: all
+ *   portal ADDR PORT TAG
+ *   was-target ..., was-portal ... the same
+ *
+ * register replaces what the server has of the entity, refresh tells it again, and update takes back, too,
+ * what is there no more.
  * Exit status 0 and "period SECONDS" on stdout (0: the registration does not expire); or the reason in
  * the last line of stdout or stderr, and 1; 3 when the server may have something of us nevertheless.
  */
@@ -28,7 +35,8 @@
 #include <unistd.h>
 
 enum {
-	ITEMS_MAX = 1024, /* portals, and targets */
+	TAGS_MAX = 16, /* of a target */
+	WORDS_MAX = 2 + TAGS_MAX, /* of a line */
 	MESSAGE_OBJECTS = 12, /* of 500 bytes at most each: a message has 8 KiB of room */
 	CONNECT_SECONDS = 3,
 	CALL_SECONDS = 6,
@@ -36,19 +44,29 @@ enum {
 	NOBODY = 65534,
 };
 
+struct target {
+	char *name;
+	uint32_t tags[TAGS_MAX];
+	unsigned int tag_count; /* 0: all */
+};
+
 struct portal {
+	isns_portal_info_t info;
 	isns_object_t *object;
 	uint32_t tag;
 };
 
-/* All that is to be registered. */
+struct items {
+	struct target *targets;
+	unsigned int target_count;
+	struct portal *portals;
+	unsigned int portal_count;
+};
+
 struct registry {
 	isns_client_t client;
 	isns_object_t *entity;
-	const char *targets[ITEMS_MAX];
-	unsigned int target_count;
-	struct portal portals[ITEMS_MAX];
-	unsigned int portal_count;
+	struct items is, was;
 	/* the message under way */
 	isns_simple_t *message;
 	unsigned int objects;
@@ -124,21 +142,30 @@ static void parse_address(const char *host, const char *port, struct sockaddr_st
 		v6->sin6_scope_id = number(host + len + 1, UINT32_MAX);
 }
 
-static void add_portal(struct registry *r, const struct sockaddr_storage *addr, uint32_t tag)
+/* One more element. */
+static void *grow(void *array, unsigned int count, size_t size)
 {
-	isns_portal_info_t info;
+	void *grown = reallocarray(array, count + 1, size);
 
-	if (r->portal_count == ITEMS_MAX)
-		return;
-	isns_portal_init(&info, (const struct sockaddr *)addr, IPPROTO_TCP);
-	r->portals[r->portal_count].object = isns_create_portal(&info, r->entity);
-	if (!r->portals[r->portal_count].object)
-		leave(1, "no portal can be made of an address");
-	r->portals[r->portal_count++].tag = tag;
+	if (!grown)
+		leave(1, "out of memory");
+	memset((char *)grown + count * size, 0, size);
+	return grown;
 }
 
-/* The addresses of this host that others can use, for a portal on all of them. */
-static void add_local_portals(struct registry *r, const struct sockaddr_storage *any, uint32_t tag)
+static void add_portal(struct items *items, const struct sockaddr_storage *addr, uint32_t tag)
+{
+	struct portal *p;
+
+	items->portals = grow(items->portals, items->portal_count, sizeof(*items->portals));
+	p = &items->portals[items->portal_count++];
+	isns_portal_init(&p->info, (const struct sockaddr *)addr, IPPROTO_TCP);
+	p->tag = tag;
+}
+
+/* The addresses of this host that others can use, for a portal on all of them.
+ */
+static void add_local_portals(struct items *items, const struct sockaddr_storage *any, uint32_t tag)
 {
 	struct ifaddrs *list, *i;
 
@@ -163,7 +190,7 @@ static void add_local_portals(struct registry *r, const struct sockaddr_storage 
 				continue;
 			v6->sin6_port = ((const struct sockaddr_in6 *)any)->sin6_port;
 		}
-		add_portal(r, &addr, tag);
+		add_portal(items, &addr, tag);
 	}
 	freeifaddrs(list);
 }
@@ -175,37 +202,108 @@ static bool is_any(const struct sockaddr_storage *addr)
 	return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)addr)->sin6_addr);
 }
 
-static void parse_portal(struct registry *r, char *const *arg)
+static void parse_portal(struct items *items, char *const *words)
 {
 	struct sockaddr_storage addr;
-	uint32_t tag = number(arg[2], UINT16_MAX);
+	uint32_t tag = number(words[3], UINT16_MAX);
 
-	parse_address(arg[0], arg[1], &addr);
+	parse_address(words[1], words[2], &addr);
 	if (is_any(&addr))
-		add_local_portals(r, &addr, tag);
+		add_local_portals(items, &addr, tag);
 	else if (addr.ss_family != AF_INET6 ||
 		 !IN6_IS_ADDR_LINKLOCAL(&((struct sockaddr_in6 *)&addr)->sin6_addr))
-		add_portal(r, &addr, tag);
+		add_portal(items, &addr, tag);
 }
 
-static void parse_items(struct registry *r, char *const *arg)
+static void parse_target(struct items *items, char *const *words, unsigned int count)
 {
-	if (!arg[0] || strcmp(arg[0], "target") != 0 || !arg[1])
+	struct target *t;
+
+	items->targets = grow(items->targets, items->target_count, sizeof(*items->targets));
+	t = &items->targets[items->target_count++];
+	t->name = strdup(words[1]);
+	if (!t->name)
+		leave(1, "out of memory");
+	for (unsigned int i = 2; i < count; i++)
+		t->tags[t->tag_count++] = number(words[i], UINT16_MAX);
+}
+
+static void parse_line(struct registry *r, char *line)
+{
+	struct items *items = &r->is;
+	char *words[WORDS_MAX], *word;
+	unsigned int count = 0;
+
+	line[strcspn(line, "\n")] = '\0';
+	while ((word = strsep(&line, " "))) {
+		if (count == WORDS_MAX)
+			usage();
+		words[count++] = word;
+	}
+	if (count && !strncmp(words[0], "was-", 4)) {
+		words[0] += 4;
+		items = &r->was;
+	}
+	if (count >= 2 && !strcmp(words[0], "target"))
+		parse_target(items, words, count);
+	else if (count == 4 && !strcmp(words[0], "portal"))
+		parse_portal(items, words);
+	else
 		usage();
-	r->entity = isns_create_entity(ISNS_ENTITY_PROTOCOL_ISCSI, arg[1]);
-	r->client.ic_source = isns_source_create_iscsi(arg[1]);
+}
+
+static void parse_items(struct registry *r)
+{
+	size_t size = 0;
+	char *line = NULL;
+
+	while (getline(&line, &size, stdin) > 0)
+		parse_line(r, line);
+	free(line);
+}
+
+static bool has_target(const struct items *items, const char *name)
+{
+	for (unsigned int i = 0; i < items->target_count; i++) {
+		if (!strcmp(items->targets[i].name, name))
+			return true;
+	}
+	return false;
+}
+
+static bool has_portal(const struct items *items, const isns_portal_info_t *info)
+{
+	for (unsigned int i = 0; i < items->portal_count; i++) {
+		if (isns_portal_equal(&items->portals[i].info, info))
+			return true;
+	}
+	return false;
+}
+
+/* Who speaks: a target that the server knows, if there is one. */
+static const char *choose_source(const struct registry *r, const char *entity)
+{
+	for (unsigned int i = 0; i < r->is.target_count; i++) {
+		if (has_target(&r->was, r->is.targets[i].name))
+			return r->is.targets[i].name;
+	}
+	return r->is.target_count    ? r->is.targets[0].name
+	       : r->was.target_count ? r->was.targets[0].name
+				     : entity;
+}
+
+static void make_entity(struct registry *r, const char *name)
+{
+	r->entity = isns_create_entity(ISNS_ENTITY_PROTOCOL_ISCSI, name);
+	r->client.ic_source = isns_source_create_iscsi(choose_source(r, name));
 	if (!r->entity || !r->client.ic_source)
 		leave(1, "no entity can be made of a name");
-	while (*arg) {
-		if (!strcmp(arg[0], "target") && arg[1] && r->target_count < ITEMS_MAX) {
-			r->targets[r->target_count++] = arg[1];
-			arg += 2;
-		} else if (!strcmp(arg[0], "portal") && arg[1] && arg[2] && arg[3]) {
-			parse_portal(r, arg + 1);
-			arg += 4;
-		} else {
-			usage();
-		}
+	for (unsigned int i = 0; i < r->is.portal_count; i++) {
+		struct portal *p = &r->is.portals[i];
+
+		p->object = isns_create_portal(&p->info, r->entity);
+		if (!p->object)
+			leave(1, "no portal can be made of an address");
 	}
 }
 
@@ -300,52 +398,123 @@ static void add(struct registry *r, isns_object_t *object)
 	r->objects++;
 }
 
+static bool serves(const struct portal *portal, const struct target *target)
+{
+	for (unsigned int i = 0; i < target->tag_count; i++) {
+		if (target->tags[i] == portal->tag)
+			return true;
+	}
+	return !target->tag_count;
+}
+
+/* Of a portal that does not serve the target: without a tag, RFC 4171 3.4; left out it would have
+ * one. */
+static isns_object_t *portal_group(const struct portal *portal, const struct target *target,
+				   isns_object_t *node)
+{
+	isns_object_t *group = isns_create_portal_group(portal->object, node, portal->tag);
+
+	isns_attr_list_t none;
+
+	if (group && !serves(portal, target)) {
+		/* isns_object_set_nil() reads where nothing is. */
+		isns_attr_list_init(&none);
+		isns_attr_list_append_nil(&none, ISNS_TAG_PG_TAG);
+		isns_object_set_attrlist(group, &none);
+		isns_attr_list_destroy(&none);
+	}
+	return group;
+}
+
 static void register_all(struct registry *r)
 {
-	for (unsigned int i = 0; i < r->portal_count; i++)
-		add(r, r->portals[i].object);
-	for (unsigned int i = 0; i < r->target_count; i++) {
+	for (unsigned int i = 0; i < r->is.portal_count; i++)
+		add(r, r->is.portals[i].object);
+	for (unsigned int i = 0; i < r->is.target_count; i++) {
+		const struct target *t = &r->is.targets[i];
 		isns_object_t *node =
-			isns_create_storage_node(r->targets[i], ISNS_ISCSI_TARGET_MASK, r->entity);
+			isns_create_storage_node(t->name, ISNS_ISCSI_TARGET_MASK, r->entity);
 
 		add(r, node);
 		/* What is in the same message is known when this is read, and before. */
-		for (unsigned int p = 0; p < r->portal_count; p++)
-			add(r, isns_create_portal_group(r->portals[p].object, node,
-							r->portals[p].tag));
+		for (unsigned int p = 0; p < r->is.portal_count; p++)
+			add(r, portal_group(&r->is.portals[p], t, node));
 	}
 	send_objects(r);
 }
 
-static void deregister(struct registry *r)
+static void deregister(struct registry *r, isns_attr_list_t *keys)
 {
-	isns_attr_list_t entity;
-	isns_simple_t *message;
+	isns_simple_t *message = isns_create_deregistration(&r->client, keys);
 
-	isns_attr_list_init(&entity);
-	isns_attr_list_append_string(&entity, ISNS_TAG_ENTITY_IDENTIFIER,
-				     isns_entity_name(r->entity));
-	message = isns_create_deregistration(&r->client, &entity);
 	if (!message)
-		leave(1, "no deregistration can be made");
+		leave(r->told ? 3 : 1, "no deregistration can be made");
 	call(r, &message);
+	isns_simple_free(message);
+	isns_attr_list_destroy(keys);
+	isns_attr_list_init(keys);
+	r->objects = 0;
+}
+
+static void deregister_entity(struct registry *r)
+{
+	isns_attr_list_t keys;
+
+	isns_attr_list_init(&keys);
+	isns_attr_list_append_string(&keys, ISNS_TAG_ENTITY_IDENTIFIER,
+				     isns_entity_name(r->entity));
+	deregister(r, &keys);
+}
+
+/* What was there and is no more. */
+static void deregister_gone(struct registry *r)
+{
+	isns_attr_list_t keys;
+
+	isns_attr_list_init(&keys);
+	for (unsigned int i = 0; i < r->was.target_count; i++) {
+		const char *name = r->was.targets[i].name;
+
+		if (has_target(&r->is, name))
+			continue;
+		isns_attr_list_append_string(&keys, ISNS_TAG_ISCSI_NAME, name);
+		if (++r->objects == MESSAGE_OBJECTS)
+			deregister(r, &keys);
+	}
+	for (unsigned int i = 0; i < r->was.portal_count; i++) {
+		const isns_portal_info_t *info = &r->was.portals[i].info;
+
+		if (has_portal(&r->is, info))
+			continue;
+		isns_portal_to_attr_list(info, ISNS_TAG_PORTAL_IP_ADDRESS,
+					 ISNS_TAG_PORTAL_TCP_UDP_PORT, &keys);
+		if (++r->objects == MESSAGE_OBJECTS)
+			deregister(r, &keys);
+	}
+	if (r->objects)
+		deregister(r, &keys);
 }
 
 int main(int argc, char **argv)
 {
 	static struct registry r;
+	bool update;
 
-	if (argc < 6)
+	if (argc != 5)
 		usage();
 	give_up_rights();
-	parse_items(&r, argv + 4);
-	connect_to(&r, argv[2], argv[3]);
+	parse_items(&r);
+	make_entity(&r, argv[4]);
+	update = !strcmp(argv[1], "update");
 	r.replace = !strcmp(argv[1], "register");
-	if (r.replace || !strcmp(argv[1], "refresh"))
+	connect_to(&r, argv[2], argv[3]);
+	if (!strcmp(argv[1], "deregister"))
+		deregister_entity(&r);
+	else if (r.replace || update || !strcmp(argv[1], "refresh"))
 		register_all(&r);
-	else if (!strcmp(argv[1], "deregister"))
-		deregister(&r);
 	else
 		usage();
+	if (update)
+		deregister_gone(&r);
 	leave(0, "period %u", r.period);
 }

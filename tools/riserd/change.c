@@ -123,7 +123,7 @@ json_t *changes_persistent(const struct changes *c)
 	json_t *tree = json_deep_copy(c->base);
 	unsigned int orphans = 0;
 
-	if (tree && tree_patch(tree, c->saved, &orphans)) {
+	if (tree && (tree_patch(tree, c->saved, &orphans) || tree_place(tree))) {
 		json_decref(tree);
 		tree = NULL;
 	}
@@ -161,6 +161,8 @@ bool changes_reload(struct changes *c, unsigned int flags, json_t **diff,
 	struct config *file, *config;
 	json_t *base;
 
+	if (!(flags & CHANGE_DRY_RUN))
+		changes_settle(c);
 	if (!c->file) {
 		if (!(flags & CHANGE_DRY_RUN))
 			live_resize(c->live);
@@ -231,7 +233,8 @@ static bool make_patches(const struct changes *c, const json_t *patch, unsigned 
 	return ok;
 }
 
-static bool record(struct changes *c, const json_t *saved, struct change_failure *failure)
+static bool record(struct changes *c, const json_t *saved, const struct state_change *only,
+		   struct change_failure *failure)
 {
 	char why[400];
 
@@ -241,28 +244,63 @@ static bool record(struct changes *c, const json_t *saved, struct change_failure
 				   "/var/lib/riser in its file, or use --runtime",
 				   "there is no folder for what survives a restart, so the change "
 				   "could not stay");
-	if (state_prepare(c->state, saved, why, sizeof(why)))
+	if (state_prepare(c->state, saved, only, why, sizeof(why)))
 		return change_fail(failure, RPC_FAILED, state_path(c->state),
 				   "nothing has changed; --runtime does without the file", "%s",
 				   why);
 	return true;
 }
 
+static bool not_recorded(const struct changes *c, const char *why, struct change_failure *failure)
+{
+	return change_fail(
+		failure, RPC_PARTLY, state_path(c->state),
+		"the change is in effect until riserd ends; the next one brings it along, "
+		"and so does riser config apply",
+		"%s", why);
+}
+
 bool change_recorded(struct changes *c, struct change_failure *failure)
 {
 	char why[400];
 
-	if (!state_commit(c->state, why, sizeof(why)))
-		return true;
-	return change_fail(failure, RPC_PARTLY, state_path(c->state),
-			   "the change is in effect until riserd ends: repeat it when there is "
-			   "room",
-			   "%s", why);
+	if (state_commit(c->state, why, sizeof(why)))
+		return not_recorded(c, why, failure);
+	return c->later || changes_flush(c, failure);
 }
 
-bool change_record(struct changes *c, struct change_failure *failure)
+bool change_record(struct changes *c, const struct state_change *only,
+		   struct change_failure *failure)
 {
-	return record(c, c->saved, failure);
+	return record(c, c->saved, only, failure);
+}
+
+void changes_later(struct changes *c, bool later)
+{
+	if (c)
+		c->later = later;
+}
+
+size_t changes_waiting(const struct changes *c)
+{
+	return c && c->state ? state_waiting(c->state) : 0;
+}
+
+bool changes_flush(struct changes *c, struct change_failure *failure)
+{
+	char why[400];
+
+	/* What cannot be appended may still be written as a whole, to another place of the disk. */
+	return !c || !c->state || !state_flush(c->state, why, sizeof(why)) ||
+	       !state_settle(c->state, c->saved, why, sizeof(why)) || not_recorded(c, why, failure);
+}
+
+void changes_settle(struct changes *c)
+{
+	char why[400];
+
+	if (c && c->state && state_settle(c->state, c->saved, why, sizeof(why)))
+		log_warn("%s; it stays as it is", why);
 }
 
 static bool change_all(struct changes *c, struct patches *p, unsigned int flags, json_t **diff,
@@ -278,7 +316,7 @@ static bool change_all(struct changes *c, struct patches *p, unsigned int flags,
 		change_fail(failure, RPC_FAILED, NULL, NULL, "out of memory");
 	stays = stays && ok && !json_equal(p->saved, c->saved);
 	if (ok && !(flags & CHANGE_DRY_RUN) && stays)
-		ok = record(c, p->saved, failure);
+		ok = record(c, p->saved, NULL, failure);
 	if (!ok || flags & CHANGE_DRY_RUN || !json_array_size(different)) {
 		config_free(config);
 		if (ok && stays && !(flags & CHANGE_DRY_RUN))

@@ -46,6 +46,15 @@ bool changes_reload(struct changes *c, unsigned int flags, json_t **diff,
 bool changes_apply(struct changes *c, const json_t *patch, unsigned int flags, json_t **diff,
 		   struct change_failure *failure);
 
+/* From now on (or not any more) what changes_apply() records may wait for changes_flush(), together with
+ * what comes behind it. Until then nobody is told that it was done. */
+void changes_later(struct changes *c, bool later); /* NULL is fine */
+size_t changes_waiting(const struct changes *c); /* what waits, in bytes; NULL is fine */
+/* False: what has waited is in effect, but not in the state file. NULL is fine. */
+bool changes_flush(struct changes *c, struct change_failure *failure);
+/* The state file as one piece, when nothing else is to be done. NULL is fine. */
+void changes_settle(struct changes *c);
+
 /* What runs, as a tree; borrowed. */
 const json_t *changes_now(const struct changes *c);
 /* What the configuration says without any change; borrowed. */

@@ -8,6 +8,7 @@
 #include "change_impl.h"
 #include "core/log.h"
 #include "parse.h"
+#include "secret.h"
 
 bool change_fail(struct change_failure *f, enum rpc_status status, const char *object,
 		 const char *hint, const char *fmt, ...)
@@ -59,6 +60,7 @@ struct config *changes_parse_tree(const json_t *tree, struct change_failure *fai
 	/* Without the line, which nobody has written and which may have a secret. */
 	if (!config)
 		change_fail(failure, RPC_CONFIG_INVALID, NULL, NULL, "%s", heard.text);
+	secret_wipe(heard.line, sizeof(heard.line));
 	return config;
 }
 
@@ -193,6 +195,7 @@ static bool settle_globals(struct config *config, const struct config *like)
 	config->busy_poll_ns = like->busy_poll_ns;
 	config->log_level = like->log_level;
 	config->limits = like->limits;
+	config->isns = like->isns;
 	free(config->state);
 	config->state = like->state ? strdup(like->state) : NULL;
 	return config->state || !like->state;
@@ -222,7 +225,8 @@ struct config *compose(const struct changes *c, const struct config *like, const
 	json_t *tree = json_deep_copy(base);
 	unsigned int orphans = 0;
 
-	if (!tree || tree_patch(tree, saved, &orphans) || tree_patch(tree, runtime, &orphans)) {
+	if (!tree || tree_patch(tree, saved, &orphans) || tree_patch(tree, runtime, &orphans) ||
+	    tree_place(tree)) {
 		json_decref(tree);
 		change_fail(failure, RPC_FAILED, NULL, NULL, "out of memory");
 		return NULL;

@@ -13,6 +13,7 @@ struct changes {
 	struct state *state; /* NULL: there is no folder */
 	json_t *base; /* what the file or the command line says */
 	json_t *saved, *runtime; /* patches: of the state file, and of this run */
+	bool later; /* changes_later() */
 };
 
 /* Three trees as one configuration. like: has the places and what no tree says; borrowed. NULL: failure
@@ -22,8 +23,9 @@ struct config *compose(const struct changes *c, const struct config *like, const
 
 /* A tree that is looked at by itself. NULL: failure says what is wrong. */
 struct config *changes_parse_tree(const json_t *tree, struct change_failure *failure);
-/* Writes c->saved beside the state file, and makes it count. */
-bool change_record(struct changes *c, struct change_failure *failure);
+/* Writes c->saved, or what is different in it, to the state file, and makes it count. */
+bool change_record(struct changes *c, const struct state_change *only,
+		   struct change_failure *failure);
 bool change_recorded(struct changes *c, struct change_failure *failure);
 
 /* What the log says while live changes, which is what the caller wants to know. */

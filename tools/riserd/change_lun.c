@@ -78,25 +78,9 @@ static json_t *small_tree(const struct lun_change *l, json_t *lun)
 
 /* --- Patches, which change in place */
 
-static void put_lun(json_t *tree, const struct lun_change *l, json_t *lun)
+static void put(json_t *tree, const struct lun_change *l, json_t *lun)
 {
-	json_t *targets = json_object_get(tree, "target"), *target, *luns, *patch;
-
-	target = json_object_get(targets, l->target);
-	luns = json_object_get(target, "lun");
-	if (lun && luns) {
-		json_object_set(luns, l->number, lun);
-	} else if (lun) {
-		patch = small_tree(l, lun);
-		tree_combine(tree, patch);
-		json_decref(patch);
-	} else {
-		json_object_del(luns, l->number);
-		if (luns && !json_object_size(luns))
-			json_object_del(target, "lun");
-		if (target && !json_object_size(target))
-			json_object_del(targets, l->target);
-	}
+	tree_put_lun(tree, l->target, l->number, lun);
 }
 
 /* What this layer says of the LUN by now; NULL: nothing. below: whether there is one without it. */
@@ -230,24 +214,25 @@ static bool carry_out(struct attempt *a, struct config *alone, struct change_fai
 {
 	struct changes *c = a->c;
 	json_t *now = live_running(c->live)->tree;
+	const struct state_change only = { a->l->target, a->l->number, a->new_saved };
 	bool stays = !(a->flags & CHANGE_RUNTIME), ok = true;
 
-	put_lun(c->saved, a->l, a->new_saved);
-	put_lun(c->runtime, a->l, a->new_runtime);
+	put(c->saved, a->l, a->new_saved);
+	put(c->runtime, a->l, a->new_runtime);
 	if (stays)
-		ok = change_record(c, failure);
+		ok = change_record(c, &only, failure);
 	if (ok) {
 		ok = serve(a, alone, failure);
 		if (!ok && stays)
 			state_abandon(c->state);
 	}
 	if (!ok) {
-		put_lun(c->saved, a->l, a->saved);
-		put_lun(c->runtime, a->l, a->runtime);
+		put(c->saved, a->l, a->saved);
+		put(c->runtime, a->l, a->runtime);
 		return false;
 	}
 	if (a->after)
-		put_lun(now, a->l, a->after);
+		put(now, a->l, a->after);
 	else
 		json_object_del(json_object_get(json_object_get(json_object_get(now, "target"),
 								a->l->target),

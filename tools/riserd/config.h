@@ -100,6 +100,7 @@ struct config {
 	struct server_limits limits;
 	struct config_control control;
 	struct config_metrics metrics;
+	struct portal_address isns; /* server that hears what there is; len 0: none */
 	struct json_t *tree; /* the same as it was written: tree.h; NULL: no memory for it */
 	char **files; /* names for struct place */
 	unsigned int file_count;

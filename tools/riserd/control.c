@@ -251,12 +251,9 @@ static void destroy(struct control *control)
 		close(control->wake_fd);
 	if (control->main_fd >= 0)
 		close(control->main_fd);
-	while ((node = list_pop(&control->finished))) {
-		struct main_call *call = list_entry(node, struct main_call, node);
-
-		rpc_request_end(&call->request);
-		free(call);
-	}
+	list_splice_tail(&control->finished, &control->queued);
+	while ((node = list_pop(&control->finished)))
+		queue_free_call(list_entry(node, struct main_call, node));
 	pthread_mutex_destroy(&control->lock);
 	free(control);
 }

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "events.h"
+#include "lu.h"
 #include "rpc.h"
 
 #define CONTROL_FOLDER "/run/riser"
@@ -27,13 +28,22 @@ enum {
 	CONTROL_BATCH_MAX = 256, /* requests in one batch */
 	CONTROL_OUTPUT_LOW =
 		256 << 10, /* bytes unread by a client: beyond it no more is done for it */
+	CONTROL_OUTPUT_SMALL = 2 * CONTROL_OUTPUT_LOW, /* what waits for a client and is not long */
+	CONTROL_OUTPUT_MAX =
+		32 << 20, /* bytes of long answers unread by others: beyond it no more are
+	                                * kept, but for administrators, who have twice as much */
+	CONTROL_VALUES_MAX =
+		1000000, /* in long requests that are not through: each takes some 100 bytes */
 	CONTROL_LINE_S = 10, /* a line that has begun is complete by then */
-	CONTROL_WRITE_S = 30, /* a client that reads nothing for so long is left */
+	CONTROL_WRITE_S = 30, /* in so long a client takes what there is for it, or at least */
+	CONTROL_WRITE_MIN = 64 << 10, /* so many bytes, or it is left */
 	CONTROL_IDLE_S = 60, /* may be left in favour of a new one */
 	CONTROL_MAIN_S =
 		60, /* the main thread has answered by then, or the client hears that it has not */
 	CONTROL_CLEAR_S = 10, /* the store has taken note that reservations are gone */
-	CONTROL_SNAPSHOT_MS = 500, /* reactors have told of their sessions by then */
+	CONTROL_SNAPSHOT_MS = 500, /* reactors have told of their sessions by then; */
+	CONTROL_HANGS_MS = 10000, /* for so long after one has not, others get only */
+	CONTROL_SHORT_MS = 50, /* this much time: it is all clients who wait */
 };
 
 struct control;
@@ -61,6 +71,8 @@ struct rpc_context {
 	void (*turn)(void *arg);
 	void *turn_arg;
 	struct control *control; /* NULL: there is none */
+	struct timespec
+		hangs_until; /* [control thread] CLOCK_MONOTONIC: a reactor did not answer lately */
 };
 
 /* [main thread] Remembers how a reload has ended, and tells it as an event. */
@@ -68,9 +80,12 @@ void rpc_reloaded(struct rpc_context *context, bool ok, const char *message);
 
 /* [any reactor] server_config.event; arg: struct events. */
 void events_of_server(const struct server_event *what, void *arg);
+/* [any thread] lu_watch_operations(); arg: struct events. */
+void events_of_operation(const struct lu_operation *o, void *arg);
 /* log_observe(); arg: struct events. */
 void events_of_log(const char *text, void *arg);
 const char *rpc_log_level(void); /* rpc_log.c */
+const char *rpc_job_kind(const struct lu_operation *o); /* rpc_job.c: "sanitize" */
 
 struct control_config {
 	const char *path; /* of the socket */

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
+#include "change.h"
 #include "control_impl.h"
 
-static void free_call(struct main_call *call)
+void queue_free_call(struct main_call *call)
 {
 	rpc_request_end(&call->request);
 	free(call);
@@ -21,6 +22,7 @@ bool queue_call(struct client *c, const struct rpc_request *request)
 		return false;
 	call->request = *request;
 	call->client = c;
+	call->batch = json_is_array(c->text);
 	call->deadline = control_now() + CONTROL_MAIN_S * NSEC_PER_SEC;
 	c->waits = call;
 	pthread_mutex_lock(&control->lock);
@@ -38,13 +40,13 @@ bool queue_forget(struct client *c)
 
 	c->waits = NULL;
 	pthread_mutex_lock(&control->lock);
-	begun = call->running;
+	begun = call->running || !call->request.method;
 	if (!begun)
 		list_del(&call->node);
 	pthread_mutex_unlock(&control->lock);
 	call->client = NULL;
 	if (!begun)
-		free_call(call);
+		queue_free_call(call);
 	return !begun;
 }
 
@@ -59,10 +61,24 @@ void queue_collect(struct control *control)
 	while ((node = list_pop(&finished))) {
 		struct main_call *call = list_entry(node, struct main_call, node);
 
-		if (call->client)
-			client_finished(call->client, call);
-		free_call(call);
+		if (!call->client || !client_finished(call->client, call))
+			queue_free_call(call);
 	}
+}
+
+static void run(struct control *control, struct main_call *call)
+{
+	struct changes *changes = control->context->changes;
+	size_t before = changes_waiting(changes);
+	struct change_failure f;
+
+	changes_later(changes, call->batch);
+	if (call->request.method)
+		rpc_request_run(&call->request);
+	else if (!changes_flush(changes, &f))
+		call->request.status =
+			rpc_fail(&call->request.call, f.status, f.object, f.hint, "%s", f.message);
+	call->unsure = changes_waiting(changes) > before;
 }
 
 void control_run_main(struct control *control)
@@ -86,7 +102,7 @@ void control_run_main(struct control *control)
 		eventfd_write(control->main_fd, 1);
 	if (!call)
 		return;
-	rpc_request_run(&call->request);
+	run(control, call);
 	pthread_mutex_lock(&control->lock);
 	list_add_tail(&control->finished, &call->node);
 	pthread_mutex_unlock(&control->lock);

@@ -12,6 +12,7 @@
  */
 #include <time.h>
 
+#include "core/deadline.h"
 #include "live_impl.h"
 
 void live_signal(void *arg)
@@ -33,9 +34,10 @@ bool live_wait(struct live *live, sem_t *sem, const struct timespec *deadline)
 		}
 		return true;
 	}
-	while (deadline ? sem_timedwait(sem, deadline) : sem_wait(sem))
-		if (errno != EINTR)
-			return false;
+	if (deadline)
+		return deadline_wait(sem, deadline);
+	while (sem_wait(sem))
+		;
 	return true;
 }
 
@@ -407,6 +409,7 @@ int live_apply_how(struct live *live, struct config *config, bool force)
 		server_set_limits(live->server, &config->limits);
 		live_look(live);
 		live->now = plan.next;
+		live->applied++;
 		live_look_end(live);
 		generation_put(before);
 		set_limits(live);
@@ -515,6 +518,11 @@ const struct scsi_target *live_target(const struct live *live, unsigned int inde
 bool live_set_access(struct live *live, unsigned int index, uint16_t tag, enum access_state state)
 {
 	return target_set_access(&live->now->of[index]->scsi, tag, state);
+}
+
+uint64_t live_applied(const struct live *live)
+{
+	return live->applied;
 }
 
 struct server *live_server(const struct live *live)

@@ -64,6 +64,8 @@ void live_look_end(struct live *live);
 const struct scsi_target *live_target(const struct live *live, unsigned int index);
 /* [main thread] Of one of its portal groups. False: it has none with this tag. */
 bool live_set_access(struct live *live, unsigned int index, uint16_t tag, enum access_state state);
+/* [main thread] How often all of it has been applied: LUNs alone, that come and go, do not count. */
+uint64_t live_applied(const struct live *live);
 struct server *live_server(const struct live *live);
 /* Each unit that is served. */
 void live_each_lun(const struct live *live,
@@ -71,7 +73,7 @@ void live_each_lun(const struct live *live,
 				 void *arg),
 		   void *arg);
 /* The server has stopped: jobs stop, and what was written goes to stable media. Until `deadline`
- * (CLOCK_REALTIME). -ETIMEDOUT: something hangs, the process has to end as it is; -EIO: a flush
+ * (CLOCK_MONOTONIC). -ETIMEDOUT: something hangs, the process has to end as it is; -EIO: a flush
  * failed. */
 int live_stop(struct live *live, const struct timespec *deadline);
 /* No reactor runs any more. NULL is fine. */

@@ -34,6 +34,7 @@ struct live {
 	struct live_config cfg;
 	struct server *server;
 	struct generation *now; /* one of its users */
+	uint64_t applied; /* that there have been before */
 	const struct transport_ops *rdma; /* NULL: not loaded, no_rdma says why */
 	bool rdma_tried;
 	char no_rdma[512];

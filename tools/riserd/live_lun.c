@@ -3,6 +3,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/deadline.h"
 #include "live_impl.h"
 
 static const char *place_of(const struct config_lun *lun, char *out, size_t size)
@@ -20,6 +21,8 @@ int open_lun(struct live *live, const struct config_target *t, const struct conf
 		.reactors = live->cfg.reactor_count,
 		.store = live->cfg.store,
 		.removable = lun->spec.removable,
+		.target = t->name,
+		.lun = lun->number,
 	};
 	char why[CONFIG_WHY], place[512];
 	struct backstore *bs;
@@ -159,12 +162,6 @@ int flush_units(struct live *live, struct lu **units, unsigned int count,
 
 /* --- Draining */
 
-static void deadline_in(struct timespec *ts, unsigned int ms)
-{
-	clock_gettime(CLOCK_REALTIME, ts);
-	ts->tv_sec += ms / 1000;
-}
-
 static bool any_used(struct lu *const *units, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
@@ -220,7 +217,7 @@ int drain_units(struct live *live, struct lu **units, unsigned int count)
 			return -EBUSY;
 		drain_pause(live);
 	}
-	deadline_in(&deadline, LIVE_DRAIN_MS);
+	deadline = deadline_in(LIVE_DRAIN_MS);
 	if (!err && flush_units(live, units, count, &deadline) < 0)
 		err = -EBUSY;
 	what.tell = false;

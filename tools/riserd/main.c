@@ -19,6 +19,7 @@
 
 #include "change.h"
 #include "control.h"
+#include "core/deadline.h"
 #include "core/slab.h"
 #include "inherit.h"
 #include "isns.h"
@@ -27,6 +28,7 @@
 #include "notify.h"
 #include "options.h"
 #include "parse.h"
+#include "secret.h"
 
 enum { DRAIN_MS = 5000, STOP_LIMIT_S = 15 };
 
@@ -40,6 +42,7 @@ struct daemon {
 	struct store *store; /* NULL: nothing survives a restart */
 	struct live *live;
 	struct isns *isns; /* NULL: no server was named */
+	uint64_t isns_heard; /* live_applied() then */
 	struct metrics *metrics; /* NULL: no HTTP */
 	struct notify *notify; /* NULL: there is no supervisor */
 	struct inherited *inherited; /* NULL: no socket listens already */
@@ -86,16 +89,19 @@ static int create_reactors(struct daemon *d)
 	return 0;
 }
 
-/* iSNS hears of the ports that the portals have in truth. */
-static int start_isns(struct daemon *d)
+/* iSNS hears of what is served by now, with the ports that the portals have in truth. */
+static int tell_isns(struct daemon *d)
 {
-	const struct config *c = live_running(d->live);
+	d->isns_heard = live_applied(d->live);
+	return isns_update(&d->isns, live_running(d->live));
+}
 
-	if (!d->options.isns.len)
-		return 0;
-	for (unsigned int i = 0; i < d->options.portal_count; i++)
-		d->options.portals[i].address = c->portals[i].address;
-	return isns_start(&d->options, &d->isns);
+/* The supervisor and the iSNS server hear of what a command or a reload may have changed. */
+static void tell_of_change(struct daemon *d)
+{
+	notify_serving(d->notify, live_running(d->live));
+	if (d->isns_heard != live_applied(d->live))
+		tell_isns(d);
 }
 
 static int go_live(struct daemon *d)
@@ -205,24 +211,14 @@ static void sessions_stopped(void *arg)
 	sem_post(&d->done);
 }
 
-/* False: a backstore hangs, and so would we. */
-static bool wait_done(struct daemon *d, const struct timespec *deadline)
-{
-	while (sem_timedwait(&d->done, deadline))
-		if (errno != EINTR)
-			return false;
-	return true;
-}
-
 static int stop(struct daemon *d)
 {
-	struct timespec deadline;
+	struct timespec deadline = deadline_in(STOP_LIMIT_S * 1000);
 	int err;
 
-	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += STOP_LIMIT_S;
 	server_stop(live_server(d->live), DRAIN_MS, sessions_stopped, d);
-	if (!wait_done(d, &deadline)) {
+	/* A backstore that hangs would hold us up for ever. */
+	if (!deadline_wait(&d->done, &deadline)) {
 		log_error("commands hang in a backstore, giving up after %d s", STOP_LIMIT_S);
 		_exit(1);
 	}
@@ -249,7 +245,7 @@ static void reload(struct daemon *d)
 			  failure.message);
 	if (d->options.file)
 		rpc_reloaded(&d->rpc, ok, ok ? "" : failure.message);
-	notify_serving(d->notify, live_running(d->live));
+	tell_of_change(d);
 	notify_ready(d->notify);
 }
 
@@ -333,7 +329,7 @@ static void main_loop(struct daemon *d, const sigset_t *set)
 			continue;
 		if (fds[1].revents) {
 			control_run_main(d->rpc.control);
-			notify_serving(d->notify, live_running(d->live));
+			tell_of_change(d);
 		}
 		while (on && read(fds[0].fd, &info, sizeof(info)) == sizeof(info))
 			on = on_signal(d, info.ssi_signo);
@@ -354,6 +350,7 @@ static int serve(struct daemon *d, sigset_t *set)
 	main_loop(d, set);
 	log_info("stopping");
 	control_stop(d->rpc.control);
+	changes_settle(d->changes); /* as long as the folder is ours alone */
 	metrics_stop(d->metrics);
 	notify_unwatch(d->notify);
 	notify_stopping(d->notify);
@@ -381,6 +378,7 @@ static void tear_down(struct daemon *d)
 	live_destroy(d->live);
 	inherit_close(d->inherited);
 	log_observe(NULL, NULL);
+	lu_watch_operations(NULL, NULL);
 	events_free(d->rpc.events);
 	pthread_mutex_destroy(&d->rpc.lock);
 	if (d->store)
@@ -459,10 +457,12 @@ int main(int argc, char **argv)
 
 	if (!d || sem_init(&d->done, 0, 0) || pthread_mutex_init(&d->rpc.lock, NULL))
 		return 1;
+	secret_guard_json();
 	d->rpc.events = events_new();
 	if (!d->rpc.events)
 		return 1;
 	log_observe(events_of_log, d->rpc.events);
+	lu_watch_operations(events_of_operation, d->rpc.events);
 	status = configure(d, argc, argv);
 	if (status) {
 		tear_down(d);
@@ -481,7 +481,7 @@ int main(int argc, char **argv)
 	status = 1;
 	d->notify = notify_open();
 	if (!inherit_sockets(&d->inherited) && !open_store(d) && !create_reactors(d) &&
-	    !go_live(d) && !start_isns(d) && !start_reactors(d) && !start_control(d) &&
+	    !go_live(d) && !tell_isns(d) && !start_reactors(d) && !start_control(d) &&
 	    !start_metrics(d))
 		status = serve(d, &set);
 	tear_down(d);

@@ -82,7 +82,9 @@ const char *options_set_portal(struct option_portal *p, const char *key, const c
 /* False: there is no such level. */
 bool options_parse_log_level(const char *text, enum log_level *out);
 const char *options_log_level_name(enum log_level level);
-/* "ADDR[:PORT]": the iSNS server. 0 or 2. */
+/* "ADDR[:PORT]": an iSNS server. False: malformed. */
+bool options_make_isns(const char *text, struct portal_address *out);
+/* The same of the command line. 0 or 2. */
 int options_parse_isns(struct options *o, const char *text);
 /* USER:FILE: one more user, and how we prove ourselves to him. opt: for messages. 0 or 2. */
 int options_add_user(struct option_users *users, const char *opt, const char *text);

@@ -513,6 +513,7 @@ static void parse_source(struct parser *p)
 	if (!p->failed && tree_add(p->config->tree, cfg))
 		parse_fail(p, 0, "out of memory");
 	parsing = NULL;
+	parse_chap_wipe(cfg);
 	cfg_free(cfg);
 	secret_wipe(plain, p->source->len);
 	free(plain);

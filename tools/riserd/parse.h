@@ -26,6 +26,10 @@ struct config *config_parse_text(const char *name, const char *text, size_t len,
 /* The same of a tree (tree.h), in which secrets may stand as they are. */
 struct config *config_parse_tree(const char *name, const json_t *tree, complain_fn *told);
 
+/* Whom a section of an initiator is about, by its title; out is empty before, its rights are not touched. NULL,
+ * or what it takes. */
+const char *config_who(const char *title, struct initiator_rule *out);
+
 /* To stderr, as compilers do; and to the log. */
 void print_complaint(const struct complaint *complaint);
 void log_complaint(const struct complaint *complaint);

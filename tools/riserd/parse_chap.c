@@ -94,6 +94,23 @@ const struct key chap_keys[] = {
 	{ 0 },
 };
 
+/* libconfuse does not, when it frees them. */
+void parse_chap_wipe(cfg_t *cfg)
+{
+	for (cfg_opt_t *opt = cfg->opts; opt->name; opt++) {
+		size_t len = strlen(opt->name);
+		bool secret = len >= 10 && !strcmp(opt->name + len - 10, "secret-hex");
+
+		for (unsigned int i = 0; i < cfg_opt_size(opt); i++) {
+			if (opt->type == CFGT_SEC)
+				parse_chap_wipe(cfg_opt_getnsec(opt, i));
+			else if (secret && cfg_opt_getnstr(opt, i))
+				secret_wipe(cfg_opt_getnstr(opt, i),
+					    strlen(cfg_opt_getnstr(opt, i)));
+		}
+	}
+}
+
 bool parse_chap_end(struct parser *p, const char *title, unsigned int line)
 {
 	struct config_users *users = &p->chap.users;

@@ -90,6 +90,7 @@ bool parse_portal_end(struct parser *p, const char *title, unsigned int line);
 bool parse_target_end(struct parser *p, const char *title, unsigned int line);
 bool parse_lun_end(struct parser *p, const char *title, unsigned int line);
 bool parse_chap_end(struct parser *p, const char *title, unsigned int line);
+void parse_chap_wipe(cfg_t *cfg); /* secrets that stand in it */
 /* "ADDR" or "ADDR/BITS"; and whether it has no bits beyond its length. */
 bool parse_range(const char *value, struct address_range *out);
 bool parse_range_is_canonical(const struct address_range *r);

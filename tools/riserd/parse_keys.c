@@ -58,6 +58,14 @@ static const char *set_state(struct parser *p, const struct key *key, const char
 	return p->config->state ? NULL : "memory that there is not";
 }
 
+static const char *set_isns(struct parser *p, const struct key *key, const char *value)
+{
+	(void)key;
+	return options_make_isns(value, &p->config->isns)
+		       ? NULL
+		       : "an IP address, with a port if that is not 3205, like 192.0.2.1:3205";
+}
+
 static const struct limit {
 	const char *name;
 	size_t at; /* in struct server_limits */
@@ -103,6 +111,7 @@ const struct key global_keys[] = {
 	{ "busy-poll", set_busy_poll, false },
 	{ "log", set_log, false },
 	{ "state", set_state, false },
+	{ "isns", set_isns, false },
 	{ "login-timeout", set_limit, false },
 	{ "data-timeout", set_limit, false },
 	{ "nop-interval", set_limit, false },

@@ -140,8 +140,7 @@ bool parse_initiator_lists(struct parser *p, cfg_t *section)
 	return true;
 }
 
-/* Whom it is about; NULL or what it takes. */
-static const char *set_who(const char *title, struct initiator_rule *rule)
+const char *config_who(const char *title, struct initiator_rule *rule)
 {
 	static const char user[] = "user:";
 
@@ -170,7 +169,7 @@ bool parse_initiator_end(struct parser *p, const char *title, unsigned int line)
 {
 	struct config_target *t = &p->target;
 	struct initiator_rule rule = { 0 }, *grown;
-	const char *takes = set_who(title, &rule);
+	const char *takes = config_who(title, &rule);
 
 	if (takes)
 		parse_fail(p, line, "initiator %.230s: it takes %s", title, takes);

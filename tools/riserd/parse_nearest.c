@@ -41,6 +41,8 @@ const char *parse_nearest(const char *word, const char *const *words, unsigned i
 	unsigned int best = strlen(word) < 6 ? 1 : (unsigned int)strlen(word) / 3;
 	const char *found = NULL;
 
+	if (strlen(word) > WORD_MAX)
+		return NULL;
 	for (unsigned int i = 0; i < count; i++) {
 		unsigned int d = distance(word, words[i]);
 

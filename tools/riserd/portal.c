@@ -97,13 +97,18 @@ bool options_parse_address(const char *text, struct portal_address *out)
 	return parse_address(text, ISCSI_PORT, out);
 }
 
+bool options_make_isns(const char *text, struct portal_address *out)
+{
+	/* The port is at the same place in both families. */
+	return parse_address(text, ISNS_PORT, out) &&
+	       ((const struct sockaddr_in *)&out->addr)->sin_port;
+}
+
 int options_parse_isns(struct options *o, const char *text)
 {
 	if (o->isns.len)
 		return complain("--isns %s: the second one", text);
-	/* The port is at the same place in both families. */
-	if (!parse_address(text, ISNS_PORT, &o->isns) ||
-	    !((const struct sockaddr_in *)&o->isns.addr)->sin_port)
+	if (!options_make_isns(text, &o->isns))
 		return complain("--isns %s: not ADDR, ADDR:PORT or [IPV6]:PORT", text);
 	return 0;
 }

@@ -171,7 +171,7 @@ static json_t *target_tree(const struct options *o, const struct config_target *
 
 static void add_globals(const struct options *o, json_t *tree)
 {
-	char cpus[8 * OPTION_CPUS] = "";
+	char cpus[8 * OPTION_CPUS] = "", isns[64];
 
 	for (unsigned int i = 0; i < o->cpu_count; i++)
 		snprintf(cpus + strlen(cpus), sizeof(cpus) - strlen(cpus), "%s%d", i ? "," : "",
@@ -183,6 +183,10 @@ static void add_globals(const struct options *o, json_t *tree)
 	if (o->state && o->state[0] == '/')
 		set_text(tree, "state", o->state);
 	set_text(tree, "log", options_log_level_name(o->log_level));
+	if (o->isns.len) {
+		address_format(&o->isns.addr, isns, sizeof(isns));
+		set_text(tree, "isns", isns);
+	}
 	set_number(tree, "login-timeout", o->limits.login_timeout_s);
 	set_number(tree, "data-timeout", o->limits.data_timeout_s);
 	set_number(tree, "nop-interval", o->limits.nop_interval_s);
@@ -236,6 +240,7 @@ struct config *options_to_config(struct options *o)
 	c->busy_poll_ns = o->busy_poll_ns;
 	c->log_level = o->log_level;
 	c->limits = o->limits;
+	c->isns = o->isns;
 	make_tree(o, c, t);
 	if (o->state && !c->state) {
 		config_free(c);

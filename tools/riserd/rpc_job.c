@@ -20,6 +20,11 @@ static const char *const states[] = {
 	[LU_OPERATION_CANCELED] = "canceled", [LU_OPERATION_STOPPED] = "stopped",
 };
 
+const char *rpc_job_kind(const struct lu_operation *o)
+{
+	return kinds[o->kind];
+}
+
 struct search {
 	uint64_t id; /* 0: all */
 	json_t *found; /* array */
@@ -31,15 +36,13 @@ struct search {
 	bool canceled;
 };
 
-/* target NULL: it has ended, and its unit may be gone. */
-static json_t *job(const struct lu_operation *o, const struct scsi_target *target, unsigned int lun)
+static json_t *job(const struct lu_operation *o)
 {
 	char id[24];
 
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)o->id);
-	return json_pack("{ss ss so so sI sI so ss}", "id", id, "kind", kinds[o->kind], "target",
-			 target ? rpc_text(target->name) : json_null(), "lun",
-			 target ? json_integer(lun) : json_null(), "done", (json_int_t)o->done,
+	return json_pack("{ss ss so si sI sI so ss}", "id", id, "kind", kinds[o->kind], "target",
+			 rpc_text(o->target), "lun", (int)o->lun, "done", (json_int_t)o->done,
 			 "total", (json_int_t)o->total, "since", rpc_time(&o->since), "state",
 			 states[o->state]);
 }
@@ -53,7 +56,7 @@ static void look_at(const struct scsi_target *target, unsigned int lun, struct l
 	for (unsigned int i = 0; i < n; i++) {
 		if (s->id && s->id != list[i].id)
 			continue;
-		json_array_append_new(s->found, job(&list[i], target, lun));
+		json_array_append_new(s->found, job(&list[i]));
 		s->which = list[i];
 		s->target = target;
 		s->lun = lun;
@@ -111,7 +114,7 @@ static enum rpc_status job_show(struct rpc_call *call, const json_t *params, jso
 	if (json_array_size(s.found))
 		*result = json_incref(json_array_get(s.found, 0));
 	else if (lu_operation_ended(s.id, &o))
-		*result = job(&o, NULL, 0);
+		*result = job(&o);
 	else
 		status = no_job(call, text);
 	json_decref(s.found);
@@ -120,7 +123,7 @@ static enum rpc_status job_show(struct rpc_call *call, const json_t *params, jso
 
 static void tell(struct rpc_call *call, const struct search *s)
 {
-	struct event e = { .type = EVENT_JOB, .lun = (int)s->lun, .reason = "canceled" };
+	struct event e = { .type = EVENT_JOB, .lun = (int)s->lun, .reason = "canceling" };
 
 	snprintf(e.target, sizeof(e.target), "%s", s->target->name);
 	snprintf(e.text, sizeof(e.text), "an administrator has canceled the %s, job %llu",

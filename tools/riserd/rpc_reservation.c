@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/deadline.h"
 #include "rpc_look.h"
 
 static const char *type_name(const struct reservation_view *v)
@@ -126,16 +127,12 @@ static void cleared(int res, void *arg)
 
 static int wait_for(struct rpc_context *x, struct clearing *c)
 {
-	struct timespec deadline;
+	struct timespec deadline = deadline_in(CONTROL_CLEAR_S * 1000);
 
-	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += CONTROL_CLEAR_S;
-	while (x->turn ? sem_trywait(&c->done) : sem_timedwait(&c->done, &deadline)) {
-		if (x->turn)
-			x->turn(x->turn_arg);
-		else if (errno != EINTR)
-			return -ETIMEDOUT;
-	}
+	while (x->turn && sem_trywait(&c->done))
+		x->turn(x->turn_arg);
+	if (!x->turn && !deadline_wait(&c->done, &deadline))
+		return -ETIMEDOUT;
 	return c->res;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/deadline.h"
 #include "rpc_look.h"
 
 /* Which sessions are meant; NULL or 0: any. */
@@ -53,14 +54,6 @@ static bool parse_filter(const json_t *params, struct wanted *w)
 
 /* --- The snapshot */
 
-static void deadline_in(struct timespec *t, unsigned int ms)
-{
-	clock_gettime(CLOCK_REALTIME, t);
-	t->tv_nsec += (long)ms * 1000000;
-	t->tv_sec += t->tv_nsec / 1000000000;
-	t->tv_nsec %= 1000000000;
-}
-
 struct session_snapshot *look_sessions(struct rpc_context *x, unsigned int tsih,
 				       unsigned int *silent)
 {
@@ -74,8 +67,11 @@ struct session_snapshot *look_sessions(struct rpc_context *x, unsigned int tsih,
 			x->turn(x->turn_arg);
 		return snapshot;
 	}
-	deadline_in(&deadline, CONTROL_SNAPSHOT_MS);
+	deadline = deadline_in(deadline_passed(&x->hangs_until) ? CONTROL_SNAPSHOT_MS
+								: CONTROL_SHORT_MS);
 	*silent = session_snapshot_wait(snapshot, &deadline);
+	if (*silent && deadline_passed(&x->hangs_until))
+		x->hangs_until = deadline_in(CONTROL_HANGS_MS);
 	return snapshot;
 }
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -86,4 +88,16 @@ bool secret_read(const char *name, bool credential, bool check, struct chap_acco
 void secret_wipe(void *p, size_t len)
 {
 	OPENSSL_cleanse(p, len);
+}
+
+static void wipe_and_free(void *p)
+{
+	if (p)
+		OPENSSL_cleanse(p, malloc_usable_size(p));
+	free(p);
+}
+
+void secret_guard_json(void)
+{
+	json_set_alloc_funcs(malloc, wipe_and_free);
 }

@@ -11,5 +11,8 @@
 bool secret_read(const char *name, bool credential, bool check, struct chap_account *out, char *why,
 		 size_t why_size);
 void secret_wipe(void *p, size_t len);
+/* [main thread, before there is any JSON] Requests and trees of the configuration have secrets, too: all that
+ * jansson gives back is wiped from now on. */
+void secret_guard_json(void);
 
 #endif

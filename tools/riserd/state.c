@@ -2,8 +2,10 @@
 /* The file of state.h and its older brothers. */
 #include "state.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +13,26 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/write_all.h"
 #include "parse_impl.h"
 #include "tree.h"
 
 #define NAME "state.json"
 #define TEMPORARY ".new-" NAME
 
+enum { END_ROOM = 128 }; /* for state_line_end() */
+
 struct state {
-	int dir; /* file descriptor */
-	bool prepared;
-	uint64_t version;
+	int dir; /* file descriptors: */
+	int file; /* state.json, to append to; -1: not open */
+	int fresh; /* what shall replace it; -1: nothing */
+	size_t fresh_len;
+	dev_t dev; /* of state.json */
+	ino_t ino;
+	bool behind; /* it cannot be appended to: the next change replaces it */
+	struct state_extent has; /* what it has for good */
+	struct state_line line; /* what else it has: no end, so that it does not count */
+	size_t waiting; /* so much of the line is committed; the rest is prepared */
 	json_t *objects; /* of the file, until state_load() */
 	char path[];
 };
@@ -29,7 +41,7 @@ struct state {
 
 static json_t *parse(struct state *s, int fd, size_t size, char *why, size_t why_size)
 {
-	char reason[512];
+	char reason[512] = "";
 	json_t *objects;
 	size_t len = 0;
 	char *text = parse_read_all(fd, size, &len);
@@ -38,13 +50,19 @@ static json_t *parse(struct state *s, int fd, size_t size, char *why, size_t why
 		snprintf(why, why_size, "%s: cannot be read: %s", s->path, strerror(errno));
 		return NULL;
 	}
-	objects = state_parse(text, len, &s->version, reason, sizeof(reason));
-	tree_wipe_text(text);
+	objects = state_parse(text, len, &s->has, reason, sizeof(reason));
+	OPENSSL_cleanse(text, len);
+	free(text);
 	if (!objects)
 		snprintf(why, why_size,
 			 "%s: %s; the versions before it are beside it: copy the newest %s.* that "
 			 "is whole over it, or move it away to start with the configuration alone",
 			 s->path, reason, NAME);
+	if (objects && s->has.torn)
+		log_warn(
+			"%s: line %u has no end: it was never answered, because riserd or its host "
+			"ended first, and is left out",
+			s->path, s->has.torn);
 	return objects;
 }
 
@@ -74,6 +92,9 @@ static int load(struct state *s, char *why, size_t why_size)
 	} else {
 		s->objects = parse(s, fd, (size_t)st.st_size, why, why_size);
 		err = s->objects ? 0 : -EBADMSG;
+		s->behind = s->has.torn;
+		s->dev = st.st_dev;
+		s->ino = st.st_ino;
 	}
 	if (fd >= 0)
 		close(fd);
@@ -91,6 +112,7 @@ int state_open(const char *folder, struct state **out, char *why, size_t why_siz
 		snprintf(why, why_size, "out of memory");
 		return -ENOMEM;
 	}
+	s->file = s->fresh = -1;
 	snprintf(s->path, room, "%s/%s", folder, NAME);
 	if (mkdir(folder, 0700) && errno != EEXIST) {
 		err = -errno;
@@ -120,6 +142,9 @@ void state_close(struct state *s)
 	if (!s)
 		return;
 	state_abandon(s);
+	if (s->file >= 0)
+		close(s->file);
+	state_line_free(&s->line);
 	json_decref(s->objects);
 	close(s->dir);
 	free(s);
@@ -132,7 +157,7 @@ const char *state_path(const struct state *s)
 
 uint64_t state_version(const struct state *s)
 {
-	return s->version;
+	return s->has.version;
 }
 
 json_t *state_load(const struct state *s)
@@ -140,21 +165,9 @@ json_t *state_load(const struct state *s)
 	return json_deep_copy(s->objects);
 }
 
-/* --- Writing */
-
-static int write_all(int fd, const char *data, size_t len)
+size_t state_waiting(const struct state *s)
 {
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return fsync(fd) ? -errno : 0;
+	return s->waiting;
 }
 
 static int fail(const struct state *s, int err, char *why, size_t why_size)
@@ -167,30 +180,95 @@ static int fail(const struct state *s, int err, char *why, size_t why_size)
 	return err;
 }
 
-int state_prepare(struct state *s, const json_t *objects, char *why, size_t why_size)
+/* --- A line more */
+
+/* Somebody may have moved it away, or put another one in its place: that is replaced. */
+static bool is_ours(struct state *s)
 {
-	size_t len = 0;
-	char *text = state_format(objects, s->version + 1, &len);
-	int fd, err;
+	struct stat opened, named;
+
+	if (s->file < 0)
+		s->file = openat(s->dir, NAME, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return s->file >= 0 && !fstat(s->file, &opened) &&
+	       !fstatat(s->dir, NAME, &named, AT_SYMLINK_NOFOLLOW) && opened.st_dev == s->dev &&
+	       opened.st_ino == s->ino && named.st_dev == s->dev && named.st_ino == s->ino &&
+	       (size_t)named.st_size == s->has.len + s->waiting && !(named.st_mode & 077);
+}
+
+/* Replaced when there is more behind the first part than in it, its size follows what there is to say, and
+ * the cost of that is shared by as many changes. */
+static bool can_append(struct state *s)
+{
+	return s->has.version && !s->behind && s->has.len - s->has.whole <= s->has.whole &&
+	       is_ours(s);
+}
+
+/* The line from `from` on. */
+static int put(const struct state *s, size_t from)
+{
+	if (lseek(s->file, (off_t)(s->has.len + from), SEEK_SET) < 0)
+		return -errno;
+	return write_all(s->file, s->line.text + from, s->line.len - from);
+}
+
+static int prepare_line(struct state *s, const struct state_change *only)
+{
+	size_t from = s->line.len;
+	int err = state_line_add(&s->line, s->has.version + 1, only);
+
+	if (!err && s->has.len + s->line.len + END_ROOM > STATE_FILE_MAX)
+		err = -EFBIG;
+	if (!err)
+		err = put(s, from);
+	if (err)
+		state_abandon(s);
+	return err;
+}
+
+int state_flush(struct state *s, char *why, size_t why_size)
+{
+	int err;
+
+	if (!s->waiting) /* what does not wait any more was recorded, or has failed */
+		return s->behind ? fail(s, -EIO, why, why_size) : 0;
+	err = state_line_end(&s->line);
+	if (!err)
+		err = put(s, s->waiting);
+	if (!err && fdatasync(s->file))
+		err = -errno;
+	if (!err) {
+		s->has.len += s->line.len;
+		s->has.version++;
+	}
+	/* Nobody knows what of it is there. */
+	s->behind |= err != 0;
+	s->line.len = s->waiting = 0;
+	return err ? fail(s, err, why, why_size) : 0;
+}
+
+/* --- All of it */
+
+static int prepare_whole(struct state *s, const json_t *objects)
+{
+	char *text = state_format(objects, s->has.version + 1, &s->fresh_len);
+	int err = 0;
 
 	if (!text)
-		return fail(s, -ENOMEM, why, why_size);
-	if (len > STATE_FILE_MAX) { /* nobody could read it again */
+		return -ENOMEM;
+	if (s->fresh_len > STATE_FILE_MAX) { /* nobody could read it again */
 		tree_wipe_text(text);
-		return fail(s, -EFBIG, why, why_size);
+		return -EFBIG;
 	}
-	state_abandon(s);
 	unlinkat(s->dir, TEMPORARY, 0);
-	fd = openat(s->dir, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	err = fd < 0 ? -errno : write_all(fd, text, len);
+	s->fresh = openat(s->dir, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			  0600);
+	err = s->fresh < 0 ? -errno : write_all(s->fresh, text, s->fresh_len);
 	tree_wipe_text(text);
-	if (fd >= 0 && close(fd) && !err)
+	if (!err && fsync(s->fresh))
 		err = -errno;
-	s->prepared = fd >= 0;
-	if (!err)
-		return 0;
-	state_abandon(s);
-	return fail(s, err, why, why_size);
+	if (err)
+		state_abandon(s);
+	return err;
 }
 
 static void name_of(uint64_t version, char *out, size_t size)
@@ -203,42 +281,129 @@ static void keep_old(const struct state *s)
 {
 	char name[64];
 
-	if (!s->version)
+	if (!s->has.version)
 		return;
-	name_of(s->version, name, sizeof(name));
+	name_of(s->has.version, name, sizeof(name));
 	unlinkat(s->dir, name, 0);
 	if (linkat(s->dir, NAME, s->dir, name, 0))
 		log_warn("%s: version %llu is not kept: %s", s->path,
-			 (unsigned long long)s->version, strerror(errno));
+			 (unsigned long long)s->has.version, strerror(errno));
 }
 
-int state_commit(struct state *s, char *why, size_t why_size)
+/* 0: it has no such name. */
+static uint64_t version_in(const char *name)
 {
+	uint64_t version =
+		strncmp(name, NAME ".", sizeof(NAME)) ? 0 : strtoull(name + sizeof(NAME), NULL, 10);
+	char again[64];
+
+	name_of(version, again, sizeof(again));
+	return strcmp(name, again) != 0 ? 0 : version;
+}
+
+/* Versions that are kept do not follow one another. One with a higher number than the present is from before
+ * an older one was put back: of a very old age. */
+static void drop_oldest(const struct state *s)
+{
+	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	uint64_t ages[STATE_KEPT];
+	struct dirent *entry;
 	char name[64];
+
+	memset(ages, 0xff, sizeof(ages));
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		uint64_t version = version_in(entry->d_name), age = s->has.version - version;
+
+		/* Each place keeps the younger one: what is left over is older than all of them. */
+		for (unsigned int i = 0; version && i < STATE_KEPT; i++) {
+			uint64_t older = age > ages[i] ? age : ages[i];
+
+			ages[i] = age + ages[i] - older;
+			age = older;
+		}
+		name_of(s->has.version - age, name, sizeof(name));
+		if (version && age != UINT64_MAX)
+			unlinkat(s->dir, name, 0);
+	}
+	closedir(dir);
+}
+
+static int commit_whole(struct state *s, char *why, size_t why_size)
+{
+	struct stat st;
 	int err = 0;
 
 	keep_old(s);
-	if (renameat(s->dir, TEMPORARY, s->dir, NAME)) {
+	if (fstat(s->fresh, &st) || renameat(s->dir, TEMPORARY, s->dir, NAME)) {
 		err = -errno;
 		state_abandon(s);
+		s->behind = true;
 		return fail(s, err, why, why_size);
 	}
-	s->prepared = false;
-	s->version++;
+	if (s->file >= 0)
+		close(s->file);
+	s->file = s->fresh;
+	s->fresh = -1;
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	s->behind = false;
+	s->has = (struct state_extent){ s->has.version + 1, s->fresh_len, s->fresh_len, 0 };
+	s->line.len = s->waiting = 0; /* it has that, too */
 	if (fsync(s->dir))
 		log_error("%s: the folder cannot be flushed: %s: a loss of power may undo the last "
 			  "change",
 			  s->path, strerror(errno));
-	if (s->version > STATE_KEPT + 1) {
-		name_of(s->version - STATE_KEPT - 1, name, sizeof(name));
-		unlinkat(s->dir, name, 0);
-	}
+	drop_oldest(s);
+	return 0;
+}
+
+/* --- Either */
+
+int state_prepare(struct state *s, const json_t *objects, const struct state_change *only,
+		  char *why, size_t why_size)
+{
+	int err;
+
+	state_abandon(s);
+	err = only && can_append(s) ? prepare_line(s, only) : -EFBIG;
+	if (err == -EFBIG)
+		err = prepare_whole(s, objects);
+	return err ? fail(s, err, why, why_size) : 0;
+}
+
+int state_commit(struct state *s, char *why, size_t why_size)
+{
+	if (s->fresh >= 0)
+		return commit_whole(s, why, why_size);
+	s->waiting = s->line.len;
 	return 0;
 }
 
 void state_abandon(struct state *s)
 {
-	if (s->prepared)
+	if (s->fresh >= 0) {
 		unlinkat(s->dir, TEMPORARY, 0);
-	s->prepared = false;
+		close(s->fresh);
+	}
+	s->fresh = -1;
+	if (s->line.len == s->waiting)
+		return;
+	s->line.len = s->waiting;
+	if (ftruncate(s->file, (off_t)(s->has.len + s->waiting)))
+		s->behind = true;
+}
+
+int state_settle(struct state *s, const json_t *objects, char *why, size_t why_size)
+{
+	int err = 0;
+
+	if (s->behind || s->waiting || s->has.len != s->has.whole)
+		err = state_prepare(s, objects, NULL, why, why_size);
+	return err || s->fresh < 0 ? err : state_commit(s, why, why_size);
 }

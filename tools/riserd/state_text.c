@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The text of the state file. */
+/* The text of the state file, but for the lines behind its first part. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "state.h"
+#include "state_impl.h"
 #include "tree.h"
 
-enum { SUM_SIZE = 65, HEADER_MAX = 512 };
-static const uint64_t VERSION_MAX = INT64_MAX; /* JSON's largest: the next one must have a number */
+enum { HEADER_MAX = 512 };
 
 static const char header_end[] = "\"objects\":\n", tail[] = "\n}\n";
 
-static bool checksum(const char *text, size_t len, char out[SUM_SIZE])
+bool state_checksum(const char *text, size_t len, char out[STATE_SUM_SIZE])
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int size = 0;
 
 	if (!EVP_Digest(text, len, digest, &size, EVP_sha256(), NULL))
 		return false;
-	for (unsigned int i = 0; i < size && 2 * i + 2 < SUM_SIZE; i++)
+	for (unsigned int i = 0; i < size && 2 * i + 2 < STATE_SUM_SIZE; i++)
 		snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
 	return true;
 }
@@ -29,13 +28,13 @@ static bool checksum(const char *text, size_t len, char out[SUM_SIZE])
 char *state_format(const json_t *objects, uint64_t version, size_t *len)
 {
 	char *body = json_dumps(objects, JSON_INDENT(1)), *out = NULL;
-	char sum[SUM_SIZE], saved[32];
+	char sum[STATE_SUM_SIZE], saved[32];
 	time_t now = time(NULL);
 	struct tm tm;
 	size_t room;
 	int used;
 
-	if (!body || !checksum(body, strlen(body), sum))
+	if (!body || !state_checksum(body, strlen(body), sum))
 		goto out;
 	strftime(saved, sizeof(saved), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
 	room = strlen(body) + HEADER_MAX;
@@ -75,37 +74,61 @@ static json_t *decode(const char *text, size_t len, char *why, size_t why_size)
 	return NULL;
 }
 
-json_t *state_parse(const char *text, size_t len, uint64_t *version, char *why, size_t why_size)
+/* Behind what body has; NULL: it is not all there. Its own lines are indented, but for the last. */
+static const char *find_end(const char *body)
 {
-	const char *body = strstr(text, header_end);
-	size_t end = sizeof(tail) - 1, body_len;
-	char sum[SUM_SIZE];
-	const char *said;
-	json_t *all, *objects = NULL;
+	const char *end = strstr(body, tail);
 
-	if (strlen(text) != len || len < end || memcmp(text + len - end, tail, end) != 0 || !body) {
-		snprintf(why, why_size, "is truncated: %zu bytes, and its end is not there", len);
-		return NULL;
-	}
-	body += sizeof(header_end) - 1;
-	if (body > text + len - end) {
-		snprintf(why, why_size, "is truncated: it has no objects");
-		return NULL;
-	}
-	body_len = (size_t)(text + len - end - body);
-	all = decode(text, len, why, why_size);
+	return end && !strncmp(end + sizeof(tail) - 1, tail + 1, sizeof(tail) - 2) ? end + 2 : end;
+}
+
+static json_t *parse_first(const char *text, const char *body, struct state_extent *extent,
+			   char *why, size_t why_size)
+{
+	size_t end = sizeof(tail) - 1, before = (size_t)(body - text);
+	json_t *all = decode(text, extent->whole, why, why_size), *objects = NULL;
+	const char *said = json_string_value(json_object_get(all, "sha256"));
+	json_int_t version = json_integer_value(json_object_get(all, "version"));
+	char sum[STATE_SUM_SIZE];
+
 	if (!all)
 		return NULL;
-	said = json_string_value(json_object_get(all, "sha256"));
-	*version = (uint64_t)json_integer_value(json_object_get(all, "version"));
-	if (!said || !checksum(body, body_len, sum) || strcmp(said, sum) != 0)
+	if (!said || !state_checksum(body, extent->whole - end - before, sum) ||
+	    strcmp(said, sum) != 0)
 		snprintf(why, why_size,
 			 "is damaged, or was changed by something else than riserd: its SHA-256 is "
 			 "another one");
-	else if (*version < 1 || *version >= VERSION_MAX)
+	else if (version < 1 || (uint64_t)version >= STATE_VERSION_MAX)
 		snprintf(why, why_size, "has no version");
 	else
 		objects = tree_clean(json_object_get(all, "objects"), why, why_size);
+	extent->version = (uint64_t)version;
 	json_decref(all);
+	return objects;
+}
+
+json_t *state_parse(const char *text, size_t len, struct state_extent *extent, char *why,
+		    size_t why_size)
+{
+	const char *body = strstr(text, header_end), *end;
+	unsigned int lines = 1;
+	json_t *objects;
+
+	*extent = (struct state_extent){ 0 };
+	body = body ? body + sizeof(header_end) - 1 : NULL;
+	end = body ? find_end(body) : NULL;
+	if (!end) {
+		snprintf(why, why_size, "is truncated: %zu bytes, and its end is not there", len);
+		return NULL;
+	}
+	extent->whole = (size_t)(end - text) + sizeof(tail) - 1;
+	objects = parse_first(text, body, extent, why, why_size);
+	for (const char *at = text; at < text + extent->whole; at++)
+		lines += *at == '\n';
+	if (objects && !state_replay(objects, text + extent->whole, len - extent->whole, lines,
+				     extent, why, why_size)) {
+		json_decref(objects);
+		objects = NULL;
+	}
 	return objects;
 }

@@ -243,7 +243,9 @@ int tree_patch(json_t *tree, const json_t *patch, unsigned int *orphans)
 		}
 		json_object_foreach(section, title, object)
 		{
-			if (!json_is_null(object) && !json_object_get(object, TREE_CREATED) &&
+			/* null takes the key away: nobody has made it then. */
+			if (!json_is_null(object) &&
+			    !json_is_string(json_object_get(object, TREE_CREATED)) &&
 			    !json_object_get(json_object_get(tree, name), title)) {
 				*orphans += 1;
 				continue;
@@ -271,6 +273,30 @@ int tree_combine(json_t *first, const json_t *second)
 			err |= json_object_set_new(first, key, json_deep_copy(value));
 	}
 	return err ? -ENOMEM : 0;
+}
+
+int tree_put_lun(json_t *tree, const char *target, const char *number, json_t *lun)
+{
+	json_t *targets = json_object_get(tree, "target"),
+	       *object = json_object_get(targets, target);
+	json_t *luns = json_object_get(object, "lun"), *patch;
+	int err;
+
+	if (json_is_object(luns) && lun)
+		return json_object_set(luns, number, lun) ? -ENOMEM : 0;
+	if (lun) {
+		patch = json_pack("{s:{s:{s:{s:O}}}}", "target", target, "lun", number, lun);
+		err = patch ? tree_combine(tree, patch) : -ENOMEM;
+		json_decref(patch);
+		return err;
+	}
+	/* null says something, too: that one of below is gone. */
+	json_object_del(luns, number);
+	if (json_is_object(luns) && !json_object_size(luns))
+		json_object_del(object, "lun");
+	if (json_is_object(object) && !json_object_size(object))
+		json_object_del(targets, target);
+	return 0;
 }
 
 void tree_yield(json_t *patch, const json_t *newer)

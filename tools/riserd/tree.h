@@ -14,6 +14,9 @@
 /* A target or portal of a patch that has this key is made by it; without it, it changes what another
  * source makes, and means nothing when that does not. */
 #define TREE_CREATED "created"
+/* A section of an initiator that has this key stands behind those that are there, but in front of the first that
+ * would leave it nothing. */
+#define TREE_PLACED "placed"
 
 /* What a patch may be made of: lower-case keys, titles as tree_title() makes them, texts without control
  * characters, numbers that are whole, true and false (on and off), arrays of those, null. "_" in a key is
@@ -27,8 +30,15 @@ bool tree_title(const char *section, const char *title, char *out, size_t size);
 int tree_patch(json_t *tree, const json_t *patch, unsigned int *orphans);
 /* The same of any object: all of the patch counts. -ENOMEM. */
 int tree_merge(json_t *tree, const json_t *patch);
+/* After all patches: puts what has TREE_PLACED where it belongs, and takes the key away. -ENOMEM. */
+int tree_place(json_t *tree);
+/* Of the sections of a target's initiators: the one in front of `title` that fits everybody whom that one
+ * fits, so that it counts for nobody. Borrowed from `sections`; NULL: there is none. */
+const char *tree_hidden_by(const json_t *sections, const char *title);
 /* first and then second, as one patch. -ENOMEM. */
 int tree_combine(json_t *first, const json_t *second);
+/* What a patch says of one LUN from now on; lun NULL: nothing, and of its target only what is left. -ENOMEM. */
+int tree_put_lun(json_t *tree, const char *target, const char *number, json_t *lun);
 /* Takes out of `patch` what `newer` has an opinion of. */
 void tree_yield(json_t *patch, const json_t *newer);
 /* Takes out of `patch` what takes away things that `base` does not have, and what says nothing. */
