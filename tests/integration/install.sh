@@ -38,6 +38,10 @@ check 'bash takes the completion' bash -n "$root$prefix/share/bash-completion/co
 if command -v zsh >/dev/null; then
 	check 'zsh takes the completion' zsh -n "$root$prefix/share/zsh/vendor-completions/_riser"
 fi
+if command -v fish >/dev/null; then
+	check 'fish takes the completion' fish -n \
+		"$root$prefix/share/fish/vendor_completions.d/riser.fish"
+fi
 
 # --- units ---
 # The root of this test is not the system's: what the unit starts is looked for in it.

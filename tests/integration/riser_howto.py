@@ -5,9 +5,9 @@ line. What can be tried without those systems is tried."""
 
 import json
 import os
-import re
 import subprocess
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -46,26 +46,121 @@ def shell_syntax():
         subprocess.run(["bash", "-n"], input=howto(system), encoding="utf-8", check=True)
 
 
+# Stands in for all that the lines call: notes its arguments, and makes the record that a discovery makes.
+STAND_IN = """#!/bin/sh
+echo "${0##*/} $*" >>"$CALLS"
+case "$*" in *discovery*)
+    iface=default
+    case "$*" in *iser*) iface=iser ;; esac
+    mkdir -p "$RECORDS" && printf '%s\\n' '# BEGIN RECORD 2.1.8' 'node.name = name' 'node.tpgt = 1' \\
+        'node.session.auth.authmethod = None' 'node.session.auth.username_in = keep' \\
+        '# END RECORD' >"$RECORDS/$iface" ;;
+esac
+[ "${0##*/} $2" != "iscsiadm ${FAILS:-nothing}" ]
+"""
+
+
+class Pasted:
+    """The lines for Linux as a terminal gives them to bash, then the answer; paths are below `root`, and the
+    commands are stand-ins, of which `fails` ends with an error."""
+
+    def __init__(self, lines, answer, nodes="etc/iscsi/nodes", fails=""):
+        self.root = tempfile.mkdtemp(prefix="host-")
+        calls, commands = os.path.join(self.root, "calls"), os.path.join(self.root, "bin")
+        self.records = os.path.join(self.root, nodes, IQN, "192.0.2.1,3260,1")
+        os.makedirs(commands)
+        os.makedirs(os.path.join(self.root, "etc/iscsi"))
+        for name in ("iscsiadm", "systemctl", "lsblk", "modprobe", "apt-get", "dnf"):
+            with open(os.path.join(commands, name), "w", encoding="ascii") as file:
+                file.write(STAND_IN)
+                os.fchmod(file.fileno(), 0o755)
+        lines = lines.replace("/etc/iscsi", f"{self.root}/etc/iscsi")
+        lines = lines.replace("/var/lib/iscsi", f"{self.root}/var/lib/iscsi")
+        done = subprocess.run(
+            ["bash"], input=f"{lines}{answer}\n", encoding="utf-8", capture_output=True, timeout=60,
+            check=False, env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "CALLS": calls,
+                              "RECORDS": self.records, "FAILS": fails})
+        self.status, self.stderr = done.returncode, done.stderr
+        with open(calls, encoding="utf-8") as file:
+            self.calls = file.read().splitlines()
+
+    def read(self, path):
+        with open(os.path.join(self.root, path), encoding="utf-8") as file:
+            return file.read()
+
+
+def pasted():
+    """the lines for Linux work when all of them are there before the first one asks"""
+    done = Pasted(howto("linux"), "secret of alice")
+    equal((done.status, done.stderr), (0, ""), "status and stderr")
+    equal(done.calls, ["systemctl restart iscsid",
+                       "iscsiadm -m discovery -t sendtargets -p 192.0.2.1:3260",
+                       f"iscsiadm -m node -T {IQN} --op update -n node.startup -v automatic",
+                       f"iscsiadm -m node -T {IQN} --login", "lsblk --scsi"], "commands")
+    equal(done.read("etc/iscsi/initiatorname.iscsi"), f"InitiatorName={HOST}\n", "name")
+    done = Pasted(howto("linux"), "", fails="discovery")
+    equal((done.status, len(done.calls)), (1, 2), f"after a discovery that failed: {done.calls}")
+
+
 def no_secret_in_argv():
     """the secret for Linux goes into the record by bash itself: no process has it among its arguments"""
-    folder = os.path.join(TMP, "nodes", IQN, "192.0.2.1,3260,1")
-    os.makedirs(folder)
-    record = os.path.join(folder, "default")
-    with open(record, "w", encoding="ascii") as file:
-        file.write(f"# BEGIN RECORD 2.1.8\nnode.name = {IQN}\nnode.tpgt = 1\n"
-                   "node.session.auth.authmethod = None\nnode.session.auth.username_in = keep\n"
-                   "# END RECORD\n")
-    lines = re.search(r"^for record.*?^done$", howto("linux"), re.S | re.M).group()
-    lines = "set -u\nsecret='se/cr&t\\12 345'\n" + lines.replace("/etc/iscsi/nodes",
-                                                               os.path.join(TMP, "nodes"))
-    traced = subprocess.run(["bash"], input=lines, encoding="utf-8", capture_output=True, check=True)
-    equal(traced.stderr, "", "stderr")
-    with open(record, encoding="ascii") as file:
-        text = file.read()
+    secret = " se/cr&t\\12 $HOME `id` 345"
+    done = Pasted(howto("linux"), secret)
+    equal((done.status, done.stderr), (0, ""), "status and stderr")
+    check("cr&t" not in "".join(done.calls), done.calls)
+    text = done.read(os.path.join(done.records, "default"))
     contains(text, "\nnode.session.auth.authmethod = CHAP\n", "\nnode.session.auth.username = alice\n",
-             "\nnode.session.auth.password = se/cr&t\\12 345\n", "username_in = keep")
+             f"\nnode.session.auth.password = {secret}\n", "username_in = keep")
     check("= None" not in text, text)
     equal(text.count("authmethod"), 1, "methods")
+
+
+def other_places():
+    """where the distribution has its records elsewhere, over iSER, and with a name that is right already"""
+    done = Pasted(howto("linux", "--transport", "iser"), "secret of alice", "var/lib/iscsi/nodes")
+    equal((done.status, done.stderr), (0, ""), "status and stderr")
+    contains(done.read(os.path.join(done.records, "iser")), "password = secret of alice\n")
+    check(all("-I iser" in call for call in done.calls if call.startswith("iscsiadm")), done.calls)
+    lines = f"echo InitiatorName={HOST} >/etc/iscsi/initiatorname.iscsi\n"
+    done = Pasted(lines + howto("linux"), "secret of alice")
+    check("systemctl restart iscsid" not in done.calls, done.calls)
+
+
+def discovery():
+    """where discovery asks for a secret of its own the records are made without it, or that is said"""
+    said = answers()
+    said["portal.list"] += [{"address": "[2001:db8::1]:3261", "active": ["tcp"], "tag": 1}]
+    said["user.list"] = [{"user": "alice", "target": IQN, "mutual": False}]
+    with Daemon(said) as d:
+        contains(d.run("howto", "disk1"), "-m discovery")
+        said["user.list"].append({"user": "bob", "target": None, "mutual": False})
+        text = d.run("howto", "disk1")
+        check("-m discovery" not in text and "bob" not in text, text)
+        contains(text, f"\niscsiadm -m node -T {IQN} -p 192.0.2.1:3260,1 --op new\n",
+                 f"\niscsiadm -m node -T {IQN} -p [2001:db8::1]:3261,1 --op new\n")
+        for system in ("windows", "esxi", "k8s"):
+            contains(d.run("howto", "disk1", "--os", system), "riser user list")
+        check("riser user list" not in d.run("howto", "disk1", "--os", "qemu"), "QEMU discovers nothing")
+
+
+def let_in():
+    """one name among addresses is used, several names are told, and so are the addresses"""
+    for system in SYSTEMS:
+        text = howto(system, allow=["192.0.2.0/24", HOST])
+        contains(text, f"={HOST}" if system in ("linux", "qemu", "esxi") else HOST,
+                 "# The target lets in only hosts at 192.0.2.0/24.\n")
+        text = howto(system, allow=[HOST, "iqn.2026-11.*"])
+        contains(text, f"# The target lets in only hosts with an initiator name of {HOST}, "
+                 "iqn.2026-11.*.\n")
+        check(text.count(HOST) == 1, text)
+        check("lets in" not in howto(system, allow=["any"]), "of a target that is open to all")
+
+
+def objects():
+    """two targets share no object of Kubernetes"""
+    text = howto("k8s")
+    contains(text, "name: iqn-2026-11-test-disk1-lun0\n", "generic iqn-2026-11-test-disk1-chap ",
+             "name: iqn-2026-11-test-disk1-chap\n")
 
 
 def several():
@@ -125,4 +220,5 @@ def hostile():
 
 
 if __name__ == "__main__":
-    command.main([all_systems, shell_syntax, no_secret_in_argv, several, others_first, wildcard, hostile])
+    command.main([all_systems, shell_syntax, pasted, no_secret_in_argv, other_places, discovery, let_in,
+                  objects, several, others_first, wildcard, hostile])

@@ -85,7 +85,7 @@ name=iqn.2026-01.com.example:closed
 printf '<target %s>\n\tincominguser al\007ice secretsecret12\n</target>\n' $name >"$TMPDIR/closed"
 closed 'a target whose only user is left out' 'closed:1: .*nobody may log in: .*CHAP'
 cat >"$TMPDIR/closed" <<-END
-	{ "targets": [ { "fabric": "iscsi", "wwn": "$name", "tpgs": [ { "tag": 1, "portals": [],
+	{ "targets": [ { "fabric": "iscsi", "wwn": "$name", "tpgs": [ { "tag": 1, "portals": [ { "ip_address": "192.0.2.1" } ],
 	"attributes": { "authentication": 1, "generate_node_acls": 1 }, "luns": [], "node_acls": [] } ] } ] }
 END
 closed 'one of LIO with authentication and no secret' 'nobody may log in: .*CHAP'

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""riser job: a SANITIZE and a copy that an initiator has begun are seen, waited for and canceled."""
+"""riser job: a SANITIZE and a copy that an initiator has begun are seen, waited for and canceled, and
+their beginning and end are events."""
 
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -35,18 +37,31 @@ def jobs():
     return json.loads(riser("--json", "job", "list").stdout)
 
 
-def sanitize(conn, count):
+def events():
+    return [json.loads(line) for line in
+            riser("--json", "events", "--type", "job").stdout.splitlines()]
+
+
+def news(job, target, lun=0):
+    """The reasons of the events about it, oldest first."""
+    about = [e for e in events() if re.search(rf"\bjob {job}\b", e["text"])]
+    for event in about:
+        equal((event["target"], event["lun"]), (target.iqn, lun), f"whose {event} is")
+    return [e["reason"] for e in about]
+
+
+def sanitize(conn, count, lun=0):
     """So many passes over the disk, in the background."""
     params = bytes([count, 0, 0, 1, 0x5a])
     cdb = bytes([0x48, 0x81, 0, 0, 0, 0, 0]) + len(params).to_bytes(2, "big") + b"\0"
-    command = conn.send(conn.command_pdu(cdb, 0, write=len(params), data=params))
+    command = conn.send(conn.command_pdu(cdb, lun, write=len(params), data=params))
     conn.complete(command, params).good()
 
 
-def sense(conn):
+def sense(conn, lun=0):
     """What TEST UNIT READY says when no unit attention is left."""
     while True:
-        result = conn.ready(0)
+        result = conn.ready(lun)
         if result.sense is None or result.sense[0] != 6:
             return result.sense
 
@@ -75,9 +90,11 @@ def waited_for(target):
     check(b"done, 48 MiB" in ran.stdout, f"printed {ran.stdout}")
     check(b"%, " in ran.stderr and b"\r" not in ran.stderr, f"said {ran.stderr}")
     equal(jobs(), [], "jobs after that")
-    equal(json.loads(riser("--json", "job", "wait", job["id"]).stdout)["state"], "done",
+    ended = json.loads(riser("--json", "job", "wait", job["id"]).stdout)
+    equal((ended["state"], ended["target"], ended["lun"]), ("done", target.iqn, 0),
           "what has become of it, asked once more")
     equal(sense(conn), None, "sense")
+    equal(news(job["id"], target), ["begun", "done"], "events")
 
 
 @case("a bar on a terminal")
@@ -117,15 +134,28 @@ def canceled(target):
     ran = riser("job", "wait", job["id"], status=1)
     check(b"canceled" in ran.stderr, f"said {ran.stderr}")
     equal(sense(conn), FAILED, "sense")
-    events = riser("--json", "events", "--type", "job").stdout
-    check(b"has canceled the sanitize" in events, f"events {events}")
+    check(any("has canceled the sanitize" in e["text"] for e in events()), f"events {events()}")
+    equal(news(job["id"], target), ["begun", "canceling", "canceled"], "events")
     sanitize(conn, 1)
     riser("job", "wait")
     equal(sense(conn), None, "sense after another one")
 
 
-def copy_list(conn, segments):
-    """EXTENDED COPY (LID1) of LUN 1 to LUN 0, so many times 16 MiB; its list identifier is 9."""
+@case("a sanitize that fails says so")
+def failed(target):
+    conn = target.login()
+    sanitize(conn, 1, 2)
+    number = re.search(r"job (\d+)", events()[-1]["text"]).group(1)
+    ran = riser("job", "wait", number, status=1)
+    check(b"LUN 2: failed" in ran.stderr, f"said {ran.stderr}")
+    equal(news(number, target, 2), ["begun", "failed"], "events")
+    equal(sense(conn, 2), FAILED, "sense")
+    sanitize(conn, 1, 2)  # the fault comes once
+    riser("job", "wait")
+
+
+def copy_list(conn, segments, list_id=9):
+    """EXTENDED COPY (LID1) of LUN 1 to LUN 0, so many times 16 MiB; without list identifier if it is 0."""
     units = b""
     for lun in (1, 0):
         page = conn.scsi(inquiry(4096, 0x83), lun, read=4096).good().data
@@ -135,28 +165,49 @@ def copy_list(conn, segments):
         name = page[at:at + 4 + page[at + 3]]
         units += b"\xe4\0\0\0" + name.ljust(24, b"\0") + b"\0\0\x02\0"
     segment = struct.pack(">BBHHHHHQQ", 2, 0, 0x18, 0, 1, 0, 32768, 0, 0)
-    return struct.pack(">BBHIII", 9, 0, len(units), 0, len(segment) * segments,
-                       0) + units + segment * segments
+    return struct.pack(">BBHIII", list_id, 0 if list_id else 0x18, len(units), 0,
+                       len(segment) * segments, 0) + units + segment * segments
+
+
+def begin_copy(conn, data):
+    """The command, when it is in the list of jobs, and what stands there."""
+    cdb = struct.pack(">BB8xIBB", 0x83, 0, len(data), 0, 0)
+    command = conn.send(conn.command_pdu(cdb, 0, write=len(data), data=data))
+    end = time.monotonic() + 10
+    while not (now := jobs()):
+        check(time.monotonic() < end, "no job within 10 s")
+    return command, now[0]
 
 
 @case("a copy is in the list, and is canceled without force")
 def copy(target):
     conn = target.login()
     data = copy_list(conn, 4)
-    cdb = struct.pack(">BB8xIBB", 0x83, 0, len(data), 0, 0)
-    command = conn.send(conn.command_pdu(cdb, 0, write=len(data), data=data))
-    end = time.monotonic() + 10
-    while not (now := jobs()):
-        check(time.monotonic() < end, "no job within 10 s")
-    equal((now[0]["kind"], now[0]["lun"], now[0]["total"]), ("copy", 0, 64 * MIB), "the job")
-    riser("job", "cancel", now[0]["id"])
+    command, job = begin_copy(conn, data)
+    equal((job["kind"], job["lun"], job["total"]), ("copy", 0, 64 * MIB), "the job")
+    riser("job", "cancel", job["id"])
     result = conn.complete(command, data)
     equal((result.status, result.sense[0]), (2, 0xa), "status and sense key of the copy")
     equal(jobs(), [], "jobs after that")
-    equal(json.loads(riser("--json", "job", "wait", now[0]["id"], status=1).stdout)["state"],
+    equal(json.loads(riser("--json", "job", "wait", job["id"], status=1).stdout)["state"],
           "canceled", "what has become of it")
+    equal(news(job["id"], target)[-2:], ["canceling", "canceled"], "events")
+
+
+@case("a copy without list identifier is in the list, and takes long enough for events")
+def nameless_copy(target):
+    conn = target.login()
+    data = copy_list(conn, 4, 0)
+    command, job = begin_copy(conn, data)
+    equal((job["kind"], job["target"], job["lun"], job["total"]),
+          ("copy", target.iqn, 0, 64 * MIB), "the job")
+    conn.complete(command, data).good()
+    equal(jobs(), [], "jobs after that")
+    equal(news(job["id"], target), ["begun", "done"], "events")
+    riser("job", "wait", job["id"])
 
 
 FOLDER = tempfile.mkdtemp(prefix="job-")
 main(Target("--control", CONTROL, innocent=None, disks=(
-    f"{FOLDER}/disk,size=16M,fault=write:delay=30ms", "ram:16M,block-size=512")))
+    f"{FOLDER}/disk,size=16M,fault=write:delay=30ms", "ram:16M,block-size=512",
+    "ram:4M,fault=write:eio:once")))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """riser shell: a tree to walk in, completion at a terminal, scripts in a pipe; and completion of the
-command line in bash and zsh."""
+command line in bash, zsh and fish."""
 
 import os
 import shutil
@@ -190,6 +190,33 @@ def in_zsh():
         t.end()
 
 
+def in_fish():
+    """fish completes, with what words are about"""
+    check(shutil.which("fish"), "there is no fish (ci/deps)")
+    with Daemon(answers()) as d:
+        script = os.path.join(d.folder, "riser.fish")
+        with open(script, "w", encoding="ascii") as file:
+            file.write(run("completion", "fish"))
+        path = os.path.dirname(RISER) + ":" + os.environ["PATH"]
+
+        def offered(line):
+            done = subprocess.run(
+                ["fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]", script, line],
+                capture_output=True, encoding="utf-8", check=False, cwd=d.folder, timeout=30,
+                env={"HOME": d.folder, "PATH": path, "RISER_CONTROL": d.path, "LC_ALL": "C.UTF-8"})
+            equal((done.returncode, done.stderr), (0, ""), f"fish about {line!r}")
+            return dict(line.partition("\t")[::2] for line in done.stdout.splitlines())
+
+        check({"list", "show", "kick"} <= set(offered("riser session ")), offered("riser session "))
+        equal(list(offered("riser ses")), ["session"], "ses")
+        equal(offered("riser target show iqn.2026-11.test:d"), {IQN: "Disk 1"}, "a target")
+        equal(list(offered("riser target show 'iqn.2026-11.test:o")), [OTHER], "with a quote")
+        equal(list(offered("riser howto x --os w")), ["windows"], "--os w")
+        equal(list(offered("riser nonsense ")), [], "nonsense")
+        with open(os.path.join(d.folder, "image.raw"), "wb"):
+            equal(list(offered("riser doctor im")), ["image.raw"], "files")
+
+
 if __name__ == "__main__":
     command.main([walks, place_is_meant, scripts, options_are_for_one, other_riserd, secret_given_up,
-                  restart, completes, candidates, in_bash, in_zsh])
+                  restart, completes, candidates, in_bash, in_zsh, in_fish])

@@ -227,6 +227,19 @@ def refused(target):
     target.check_alive()
 
 
+@case("a reader that goes away ends a trace to standard output, which says so")
+def reader_gone(target):
+    conn = target.login(security=True, chap=chap())
+    with subprocess.Popen([RISER, "--control", CONTROL, "trace", "--pcap", "-"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as trace:
+        equal(len(trace.stdout.read(24)), 24, "the head of a capture")
+        trace.stdout.close()
+        conn.ready()
+        said = trace.stderr.read()
+        equal(trace.wait(15), 1, f"exit status, stderr {said!r}")
+    equal(said, b"riser: standard output: Broken pipe\n", "what it says")
+
+
 @case("a client that is killed ends its trace, riserd goes on")
 def killed(target):
     conn = target.login(security=True, chap=chap())

@@ -149,7 +149,7 @@ static void mistakes(void)
 		"top --interval 1e99",
 		"top --json=1",
 		"top -n",
-		"completion fish",
+		"completion tcsh",
 	};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)

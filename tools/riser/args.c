@@ -117,7 +117,7 @@ static bool parse_size(const char *text, uint64_t *out)
 
 static bool is_word_of(const char *words, const char *word)
 {
-	size_t len = strlen(word);
+	size_t len = strchr(word, ' ') ? 0 : strlen(word);
 
 	for (const char *at = words; len && (at = strstr(at, word)); at += len) {
 		if ((at == words || at[-1] == ' ') && (!at[len] || at[len] == ' '))
@@ -380,11 +380,23 @@ static enum status parse(struct parser *p)
 		return status;
 	if (!p->a->command)
 		p->a->command = command_lookup(p->noun ? p->noun : "status", NULL);
+	if (!p->a->command && p->r->json)
+		return usage(p, "see riser help", p->noun, "a verb is missing behind");
 	if (!p->a->command) {
 		help_noun(p->r, p->noun);
 		return STATUS_USAGE;
 	}
 	return complete(p);
+}
+
+/* How mistakes are told has to be known before the first one is found. */
+static bool asks_for_json(int count, char **words)
+{
+	for (int i = 0; i < count && strcmp(words[i], "--") != 0; i++) {
+		if (!strcmp(words[i], "--json"))
+			return true;
+	}
+	return false;
 }
 
 enum status args_parse(struct riser *r, int count, char **words, struct args **out)
@@ -393,6 +405,7 @@ enum status args_parse(struct riser *r, int count, char **words, struct args **o
 	enum status status;
 
 	*out = NULL;
+	r->json |= asks_for_json(count, words);
 	p.a = calloc(1, sizeof(*p.a));
 	if (p.a) {
 		p.a->operands = calloc((size_t)count + 1, sizeof(*p.a->operands));

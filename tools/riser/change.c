@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* riser target, lun and portal create, set, delete; riser lun resize */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,10 @@ enum status change_call(struct riser *r, const struct args *a, json_t *params, c
 			printf(", %s", human_size((uint64_t)member_number(result, "size")));
 		putchar('\n');
 	}
+	if (!r->json && *member_text(result, "note")) {
+		out_text(stdout, member_text(result, "note"));
+		putchar('\n');
+	}
 	json_decref(result);
 	return STATUS_OK;
 }
@@ -140,15 +145,39 @@ enum status change_pair(const struct riser *r, json_t *params, const char *pair)
 	return STATUS_OK;
 }
 
+enum status change_absolute(const struct riser *r, json_t *object, const char *key)
+{
+	const char *path = member_text(object, key);
+	char *folder;
+	int err;
+
+	if (!*path || *path == '/' || !strncmp(path, "ram:", 4) || !strncmp(path, "null:", 5))
+		return STATUS_OK;
+	folder = realpath(".", NULL);
+	if (!folder)
+		return fail(r, STATUS_FAILED, path, "give its whole path",
+			    "%s: the folder that it is in cannot be told: %s", path,
+			    strerror(errno));
+	err = json_object_set_new(object, key, json_sprintf("%s/%s", folder, path));
+	if (err)
+		fail(r, STATUS_USAGE, path, "give a path in UTF-8", "%s: is in %s", path, folder);
+	free(folder);
+	return err ? STATUS_USAGE : STATUS_OK;
+}
+
 /* Operands from `first` on are pairs. */
 static enum status change(struct riser *r, const struct args *a, unsigned int first,
 			  const char *done)
 {
 	json_t *params = args_params(r, a);
 	enum status status = STATUS_OK;
+	json_t *options;
 
 	for (unsigned int i = first; i < args_operands(a) && !status; i++)
 		status = change_pair(r, params, args_operand(a, i));
+	options = json_object_get(params, "options");
+	for (unsigned int i = 0; i < 2 && !status; i++)
+		status = change_absolute(r, options, i ? "pi-path" : "path");
 	if (!status)
 		return change_call(r, a, params, done, args_operand(a, 0));
 	json_decref(params);
@@ -198,9 +227,10 @@ static enum status take_disk(const struct riser *r, const char *disk, json_t *pa
 		}
 		text[len] = '\0';
 		disk += *disk == ',';
-		if (first)
-			json_object_set_new(params, "path", json_string(text));
-		else
+		if (first && json_object_set_new(params, "path", json_string(text)))
+			status = fail(r, STATUS_USAGE, NULL, "rename it", "%s: is no UTF-8 text",
+				      text);
+		else if (!first)
 			status = change_pair(r, params, text);
 		first = false;
 	}
@@ -208,30 +238,20 @@ static enum status take_disk(const struct riser *r, const char *disk, json_t *pa
 	return status;
 }
 
-/* "../disk" is one of ours, not of riserd's folder. */
-static const char *absolute(const char *disk, char *buf, size_t size)
-{
-	char *folder;
-
-	if (*disk == '/' || !strncmp(disk, "ram:", 4) || !strncmp(disk, "null:", 5))
-		return disk;
-	folder = realpath(".", NULL);
-	snprintf(buf, size, "%s/%s", folder ? folder : "", disk);
-	free(folder);
-	return buf;
-}
-
 static enum status run_create_lun(struct riser *r, const struct args *a)
 {
 	enum status status = STATUS_OK;
-	char path[8192];
 
 	if (args_flag(a, "lun") && args_operands(a) > 2)
 		return fail(r, STATUS_USAGE, "lun", NULL, "--lun is the number of one DISK");
 	for (unsigned int i = 1; i < args_operands(a) && !status; i++) {
 		json_t *params = args_params(r, a);
 
-		status = take_disk(r, absolute(args_operand(a, i), path, sizeof(path)), params);
+		status = take_disk(r, args_operand(a, i), params);
+		if (!status)
+			status = change_absolute(r, params, "path");
+		if (!status)
+			status = change_absolute(r, json_object_get(params, "options"), "pi-path");
 		if (status)
 			json_decref(params);
 		else

@@ -31,6 +31,8 @@
 
 /* "KEY=VALUE" into object's "options", or without a value its "unset". */
 enum status change_pair(const struct riser *r, json_t *params, const char *pair);
+/* A member of an object that names a file of ours by a relative path: riserd's folder is another one. */
+enum status change_absolute(const struct riser *r, json_t *object, const char *key);
 /* The method of the command, with these parameters, which are taken; says what was done to `what`. */
 enum status change_call(struct riser *r, const struct args *a, json_t *params, const char *done,
 			const char *what);

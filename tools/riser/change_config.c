@@ -18,8 +18,16 @@ enum { TEXT_MAX = 3 << 20, SECRET_MAX = 255 };
 
 /* --- config --- */
 
-/* The text of a file of ours, so that riserd need not be allowed to read it. NULL: said. */
-static char *read_text(const struct riser *r, const char *path)
+/* What a file that cannot be read comes to. */
+static enum status unreadable(int err)
+{
+	if (err == ENOENT || err == ENOTDIR)
+		return STATUS_NOT_FOUND;
+	return err == EACCES || err == EPERM ? STATUS_PERMISSION : STATUS_FAILED;
+}
+
+/* The text of a file of ours, so that riserd need not be allowed to read it. NULL: *status has been said. */
+static char *read_text(const struct riser *r, const char *path, enum status *status)
 {
 	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	char *text = f ? malloc(TEXT_MAX + 2) : NULL;
@@ -34,10 +42,11 @@ static char *read_text(const struct riser *r, const char *path)
 	if (!failed && len <= TEXT_MAX && strlen(text) == len)
 		return text;
 	if (failed)
-		fail(r, STATUS_FAILED, path, NULL, "%s: cannot be read: %s", path, strerror(err));
+		*status = fail(r, unreadable(err), path, NULL, "%s: cannot be read: %s", path,
+			       strerror(err));
 	else
-		fail(r, STATUS_CONFIG, path, NULL, "%s: is no text of at most %d bytes", path,
-		     TEXT_MAX);
+		*status = fail(r, STATUS_CONFIG, path, NULL, "%s: is no text of at most %d bytes",
+			       path, TEXT_MAX);
 	free(text);
 	return NULL;
 }
@@ -46,19 +55,20 @@ static char *read_text(const struct riser *r, const char *path)
 static enum status with_file(struct riser *r, const struct args *a, json_t **params)
 {
 	const char *path = args_operand(a, 0);
+	enum status status = STATUS_OK;
 	char *text, *whole;
 
 	*params = args_params(r, a);
 	if (!path)
 		return STATUS_OK;
-	text = read_text(r, path);
+	text = read_text(r, path, &status);
 	if (!text) {
 		json_decref(*params);
-		return STATUS_FAILED;
+		return status;
 	}
 	whole = realpath(path, NULL);
 	json_object_set_new(*params, "text", json_string(text));
-	json_object_set_new(*params, "file", json_string(whole ? whole : path));
+	json_object_set_new(*params, "file", text_json(whole ? whole : path));
 	free(whole);
 	free(text);
 	if (json_object_get(*params, "text"))
@@ -145,6 +155,8 @@ static enum status run_dump(struct riser *r, const struct args *a)
 		return status;
 	if (r->json)
 		out_json(json_object_get(result, "tree"));
+	else if (r->terminal)
+		out_lines(stdout, member_text(result, "text"));
 	else
 		fputs(member_text(result, "text"), stdout);
 	json_decref(result);
@@ -239,8 +251,12 @@ static enum status run_user(struct riser *r, const struct args *a)
 	const char *user = args_operand(a, 0);
 	bool adds = !strcmp(args_command(a)->method, "user.add");
 	json_t *params = args_params(r, a);
-	enum status status = take_secret(r, params, user);
+	enum status status = change_absolute(r, params, "secret_file");
 
+	if (!status)
+		status = change_absolute(r, params, "mutual_secret_file");
+	if (!status)
+		status = take_secret(r, params, user);
 	if (!status)
 		return change_call(r, a, params, adds ? "added" : "set", user);
 	json_decref(params);

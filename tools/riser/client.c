@@ -180,6 +180,8 @@ static enum status send_line(struct riser *r, const char *text, size_t len, int6
 		if (n >= 0) {
 			text += n;
 			len -= (size_t)n;
+		} else if (errno == EPIPE || errno == ECONNRESET) {
+			return STATUS_OK; /* it may have said why, before it went */
 		} else if (errno != EAGAIN && errno != EINTR) {
 			return lost(r, error, errno);
 		} else if (poll(&p, 1, left_ms(deadline)) == 0) {

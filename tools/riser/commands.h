@@ -14,6 +14,6 @@ extern const struct command completion_commands[];
 extern const struct command import_commands[];
 extern const struct command trace_commands[], job_commands[];
 extern const struct command target_change_commands[], lun_change_commands[],
-	portal_change_commands[], user_commands[], config_commands[];
+	portal_change_commands[], initiator_change_commands[], user_commands[], config_commands[];
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Completion; for the scripts of bash and zsh and for the shell. Never says that something failed. */
+/* Completion; for scripts of bash, zsh and fish, and for the shell. Never says that something failed. */
 #include <stdio.h>
 #include <string.h>
 
@@ -259,10 +259,26 @@ static const char zsh[] =
 	"}\n"
 	"if [[ $funcstack[1] == _riser ]]; then _riser \"$@\"; else compdef _riser riser; fi\n";
 
+static const char fish[] =
+	"# completion of riser for fish; made by: riser completion fish\n"
+	"function __riser_complete\n"
+	"    set -l words (commandline -opc)\n"
+	"    set -l word (string trim -l -c '\"\\'' -- (commandline -ct)) # in quotes, perhaps\n"
+	"    set -l lines (command $words[1] __complete $words[2..-1] \"$word\" 2>/dev/null)\n"
+	"    if string match -q ':file*' -- \"$lines[1]\"\n"
+	"        __fish_complete_path \"$word\"\n"
+	"    else if set -q lines[1]\n"
+	"        printf '%s\\n' $lines\n"
+	"    end\n"
+	"end\n"
+	"complete -c riser -f -a '(__riser_complete)'\n";
+
 static enum status run_completion(struct riser *r, const struct args *a)
 {
+	const char *shell = args_operand(a, 0);
+
 	(void)r;
-	fputs(strcmp(args_operand(a, 0), "zsh") ? bash : zsh, stdout);
+	fputs(!strcmp(shell, "zsh") ? zsh : !strcmp(shell, "fish") ? fish : bash, stdout);
 	return STATUS_OK;
 }
 
@@ -271,8 +287,8 @@ const struct command completion_commands[] = {
 	  .about = "Print the script that completes riser's words in a shell",
 	  .details =
 		  "For bash: riser completion bash >/etc/bash_completion.d/riser; for zsh a file "
-		  "_riser in a folder of fpath.",
-	  .operands = WORDS({ .name = "SHELL", .kind = KIND_WORD, .words = "bash zsh" }),
+		  "_riser in a folder of fpath; for fish ~/.config/fish/completions/riser.fish.",
+	  .operands = WORDS({ .name = "SHELL", .kind = KIND_WORD, .words = "bash zsh fish" }),
 	  .flags = COMMAND_LOCAL,
 	  .run = run_completion },
 	{ .noun = NULL },

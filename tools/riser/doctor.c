@@ -34,8 +34,8 @@ void found(struct doctor *d, enum level level, const char *hint, const char *fmt
 	va_end(ap);
 	d->worst = level > d->worst ? level : d->worst;
 	json_array_append_new(d->findings,
-			      json_pack("{s:s, s:s, s:s, s:s?}", "check", d->check, "level",
-					levels[level], "text", text, "hint", hint));
+			      json_pack("{s:s, s:s, s:o, s:s?}", "check", d->check, "level",
+					levels[level], "text", text_json(text), "hint", hint));
 	if (d->r->json)
 		return;
 	printf("%s%-7s%s  %-8s  ", paint(d->r, colors[level]), levels[level],

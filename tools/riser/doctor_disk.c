@@ -13,6 +13,7 @@ static const char leave[] = "two writers destroy the data: take it away there, o
 
 struct disk {
 	const char *path;
+	const char *whole; /* as the kernel names it */
 	char device[64]; /* "8:0" */
 	bool used;
 };
@@ -125,7 +126,7 @@ static void look_at_loop(struct doctor *d, const char *name, void *arg)
 	if (strncmp(name, "loop", 4) != 0)
 		return;
 	snprintf(path, sizeof(path), "/sys/class/block/%.64s/loop/backing_file", name);
-	if (!first_line(d, path, backing, sizeof(backing)) || strcmp(backing, disk->path) != 0)
+	if (!first_line(d, path, backing, sizeof(backing)) || strcmp(backing, disk->whole) != 0)
 		return;
 	found(d, LEVEL_BAD, leave, "%s is in use here as /dev/%s", disk->path, name);
 	disk->used = true;
@@ -135,15 +136,16 @@ static void look_at_loop(struct doctor *d, const char *name, void *arg)
 
 static void look_at_disk(struct doctor *d, const char *path)
 {
-	struct disk disk = { .path = path };
-	char full[1024], sys[160];
+	char full[4200], sys[160];
+	char *whole = is_live(d) ? realpath(path, NULL) : NULL;
+	struct disk disk = { .path = path, .whole = whole ? whole : path };
 	struct stat st;
 
 	snprintf(full, sizeof(full), "%s%s", d->root, path);
 	if (stat(full, &st)) {
 		found(d, LEVEL_BAD, "is the name right, and the device there?", "%s does not exist",
 		      path);
-		return;
+		goto out;
 	}
 	if (S_ISBLK(st.st_mode)) {
 		snprintf(disk.device, sizeof(disk.device), "%u:%u", major(st.st_rdev),
@@ -155,10 +157,12 @@ static void look_at_disk(struct doctor *d, const char *path)
 		each_entry(d, "/sys/class/block", look_at_loop, &disk);
 	} else {
 		found(d, LEVEL_BAD, NULL, "%s is neither a file nor a block device", path);
-		return;
+		goto out;
 	}
 	if (!disk.used)
 		found(d, LEVEL_OK, NULL, "nobody else uses %s", path);
+out:
+	free(whole);
 }
 
 void check_disks(struct doctor *d)

@@ -22,18 +22,28 @@ long long howto_lun(const struct howto *h, unsigned int i)
 
 /* --- addresses --- */
 
-static void add_portal(struct howto *h, const char *address, const char *port, bool v6)
+static void add_portal(struct howto *h, const char *address, int tag)
 {
-	if (h->portal_count < HOWTO_PORTALS)
-		snprintf(h->portals[h->portal_count++], HOWTO_ADDRESS, v6 ? "[%s]:%s" : "%s:%s",
-			 address, port);
+	if (h->portal_count >= HOWTO_PORTALS)
+		return;
+	h->tags[h->portal_count] = tag;
+	snprintf(h->portals[h->portal_count++], HOWTO_ADDRESS, "%s", address);
+}
+
+static void add_interface(struct howto *h, const void *address, int family, const char *port,
+			  int tag)
+{
+	char text[INET6_ADDRSTRLEN], portal[HOWTO_ADDRESS];
+
+	inet_ntop(family, address, text, sizeof(text));
+	snprintf(portal, sizeof(portal), family == AF_INET6 ? "[%s]:%s" : "%s:%s", text, port);
+	add_portal(h, portal, tag);
 }
 
 /* A wildcard stands for every address of this machine that others may reach. */
-static void add_interfaces(struct howto *h, const char *port, bool v6_only)
+static void add_interfaces(struct howto *h, const char *port, int tag)
 {
 	struct ifaddrs *all, *i;
-	char text[INET6_ADDRSTRLEN];
 
 	if (getifaddrs(&all))
 		return;
@@ -44,13 +54,11 @@ static void add_interfaces(struct howto *h, const char *port, bool v6_only)
 
 		if (!sa || i->ifa_flags & IFF_LOOPBACK || !(i->ifa_flags & IFF_UP))
 			continue;
-		if (sa->sa_family == AF_INET && !v6_only)
-			add_portal(h, inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text)), port,
-				   false);
+		if (sa->sa_family == AF_INET)
+			add_interface(h, &v4->sin_addr, AF_INET, port, tag);
 		/* Link-local addresses are of use only with the link. */
 		if (sa->sa_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr))
-			add_portal(h, inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text)), port,
-				   true);
+			add_interface(h, &v6->sin6_addr, AF_INET6, port, tag);
 	}
 	freeifaddrs(all);
 }
@@ -84,30 +92,81 @@ static void add_portals(struct howto *h, const json_t *portals, const json_t *ta
 	each_member(portals, p) {
 		const char *address = member_text(p, "address");
 		const char *port = strrchr(address, ':');
+		int tag = (int)member_number(p, "tag");
 
-		if (!port || (json_array_size(tags) && !has_number(tags, member_number(p, "tag"))))
+		if (!port || (json_array_size(tags) && !has_number(tags, tag)))
 			continue;
 		if (h->iser && !has(json_object_get(p, "active"), "iser"))
 			continue;
 		if (!strncmp(address, "0.0.0.0:", 8) || !strncmp(address, "[::]:", 5))
-			add_interfaces(h, port + 1, false);
-		else if (h->portal_count < HOWTO_PORTALS)
-			snprintf(h->portals[h->portal_count++], HOWTO_ADDRESS, "%s", address);
+			add_interfaces(h, port + 1, tag);
+		else
+			add_portal(h, address, tag);
 	}
 }
 
-/* --- the command --- */
+/* --- who is let in --- */
+
+/* A name, also one with '*'; otherwise an address, a network, or "any". */
+static bool is_name(const char *who)
+{
+	return !strncmp(who, "iqn.", 4) || !strncmp(who, "eui.", 4) || !strncmp(who, "naa.", 4) ||
+	       strchr(who, '*');
+}
+
+static unsigned int count(const json_t *allow, bool names)
+{
+	const json_t *who;
+	unsigned int n = 0;
+
+	each_member(allow, who)
+		n += json_is_string(who) && is_name(json_string_value(who)) == names;
+	return n;
+}
 
 static const char *only_initiator(const json_t *allow)
 {
-	const char *name = json_string_value(json_array_get(allow, 0));
+	const json_t *who;
 
-	if (json_array_size(allow) != 1 || !name || strchr(name, '*') ||
-	    (strncmp(name, "iqn.", 4) != 0 && strncmp(name, "eui.", 4) != 0 &&
-	     strncmp(name, "naa.", 4) != 0))
+	if (count(allow, true) != 1)
 		return NULL;
-	return name;
+	each_member(allow, who) {
+		const char *name = json_string_value(who);
+
+		if (name && is_name(name))
+			return strchr(name, '*') ? NULL : name;
+	}
+	return NULL;
 }
+
+static void print_allowed(const char *what, const json_t *allow, bool names)
+{
+	const char *separator = " ";
+	const json_t *who;
+
+	printf("# The target lets in %s", what);
+	each_member(allow, who) {
+		if (!json_is_string(who) || is_name(json_string_value(who)) != names)
+			continue;
+		printf("%s", separator);
+		out_text(stdout, json_string_value(who));
+		separator = ", ";
+	}
+	printf(".\n");
+}
+
+/* What the lines cannot see to: the host has to be the right one. */
+static void note_allow(const struct howto *h)
+{
+	if (has(h->allow, "any"))
+		return;
+	if (!h->initiator && count(h->allow, true))
+		print_allowed("only hosts with an initiator name of", h->allow, true);
+	if (count(h->allow, false))
+		print_allowed("only hosts at", h->allow, false);
+}
+
+/* --- the command --- */
 
 static bool is_loopback(const char *portal)
 {
@@ -125,8 +184,10 @@ static void drop_loopback(struct howto *h)
 		return;
 	kept = 0;
 	for (unsigned int i = 0; i < h->portal_count; i++) {
-		if (!is_loopback(h->portals[i]))
-			memmove(h->portals[kept++], h->portals[i], HOWTO_ADDRESS);
+		if (is_loopback(h->portals[i]))
+			continue;
+		h->tags[kept] = h->tags[i];
+		memmove(h->portals[kept++], h->portals[i], HOWTO_ADDRESS);
 	}
 	h->portal_count = kept;
 }
@@ -147,6 +208,10 @@ static enum status print(struct riser *r, const struct howto *h, const char *sys
 	for (const struct howto_system *s = howto_systems; s->name; s++) {
 		if (!strcmp(s->name, system)) {
 			note_loopback(h);
+			note_allow(h);
+			if (h->discovery_chap && s->discovers)
+				printf("# Who asks this host for targets has to prove himself by CHAP "
+				       "(riser user list):\n# add that, these lines do not.\n");
 			if (h->user && !howto_is_safe(h->user))
 				printf("# The name of the CHAP user is not whole in these lines: a shell "
 				       "could take parts\n# of it for more than a name. Put it in by "
@@ -185,6 +250,23 @@ static enum status check(const struct riser *r, const struct howto *h)
 	return STATUS_OK;
 }
 
+/* A riserd that does not tell is taken for one that asks nobody. */
+static bool has_discovery_users(struct riser *r)
+{
+	json_t *users = NULL, *error = NULL;
+	const json_t *user;
+	bool found = false;
+
+	if (client_ask(r, "user.list", NULL, &users, &error)) {
+		json_decref(error);
+		return false;
+	}
+	each_member(users, user)
+		found |= json_is_null(json_object_get(user, "target"));
+	json_decref(users);
+	return found;
+}
+
 static enum status run_howto(struct riser *r, const struct args *a)
 {
 	const char *transport = args_option(a, "transport", 0), *os = args_option(a, "os", 0);
@@ -200,7 +282,9 @@ static enum status run_howto(struct riser *r, const struct args *a)
 	h.target = member_text(target, "name");
 	h.luns = json_object_get(target, "luns");
 	h.user = json_string_value(json_array_get(json_object_get(target, "users"), 0));
-	h.initiator = only_initiator(json_object_get(target, "allow"));
+	h.allow = json_object_get(target, "allow");
+	h.initiator = only_initiator(h.allow);
+	h.discovery_chap = !status && has_discovery_users(r);
 	add_portals(&h, portals, json_object_get(target, "tags"));
 	drop_loopback(&h);
 	if (!status)

@@ -11,14 +11,18 @@ struct howto {
 	const char *target;
 	char portals[HOWTO_PORTALS][HOWTO_ADDRESS]; /* "192.0.2.1:3260", "[2001:db8::1]:3260" */
 	unsigned int portal_count;
+	int tags[HOWTO_PORTALS]; /* the portal group of each */
 	const char *user; /* of CHAP; NULL: none is needed */
 	const char *initiator; /* the name that is allowed in; NULL: any, or not one only */
+	const json_t *allow; /* who may log in: names and addresses, or "any" */
+	bool discovery_chap; /* who asks for targets has to prove who he is */
 	bool iser; /* over iSER */
 	const json_t *luns; /* numbers, or objects with "lun" */
 };
 
 struct howto_system {
 	const char *name;
+	bool discovers; /* and has no way to prove who it is */
 	void (*print)(const struct howto *h);
 };
 

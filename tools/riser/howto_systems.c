@@ -49,41 +49,77 @@ static const char *port(const char *portal)
 
 /* --- Linux --- */
 
+/* The one name that is let in. Whoever has it already is left alone. */
+static void linux_name(const struct howto *h)
+{
+	printf("# the name that the target lets in; a host that needs its own keeps that, and the\n"
+	       "# target is told: riser target set %s allow=NAME\n"
+	       "grep -qsx InitiatorName=%s /etc/iscsi/initiatorname.iscsi || {\n"
+	       "    echo InitiatorName=%s >/etc/iscsi/initiatorname.iscsi\n"
+	       "    systemctl restart iscsid\n}\n",
+	       safe(h->target), safe(h->initiator), safe(h->initiator));
+}
+
+/* Where discovery wants a secret of its own the records are made without it. */
+static void linux_records(const struct howto *h)
+{
+	const char *iface = h->iser ? " -I iser" : "";
+
+	if (!h->discovery_chap) {
+		printf("iscsiadm -m discovery -t sendtargets -p %s%s\n", safe(h->portals[0]),
+		       iface);
+		return;
+	}
+	for (unsigned int i = 0; i < h->portal_count; i++)
+		printf("iscsiadm -m node -T %s -p %s,%d%s --op new\n", safe(h->target),
+		       safe(h->portals[i]), h->tags[i], iface);
+}
+
+/* Records are named after their interface, and are where the distribution has them. */
 static void linux_chap(const struct howto *h)
 {
 	if (!h->user)
 		return;
 	printf("\n# the secret of CHAP user %s, which bash asks for; no command line shows it\n"
-	       "read -rsp 'secret: ' secret && echo\n"
-	       "for record in /etc/iscsi/nodes/%s/*/default; do\n"
+	       "IFS= read -rsp 'secret of %s: ' secret\necho\n"
+	       "cd /etc/iscsi/nodes/%s 2>/dev/null || cd /var/lib/iscsi/nodes/%s\n"
+	       "for record in */%s; do\n"
 	       "    printf 'node.session.auth.%%s\\n' 'authmethod = CHAP' 'username = %s' "
 	       "\"password = $secret\" |\n"
 	       "        sed -i -e '/^node.session.auth.\\(authmethod\\|username\\|password\\) /d' "
 	       "-e '/^node.name /r /dev/stdin' \"$record\"\n"
-	       "done\nunset secret\n",
-	       safe(h->user), safe(h->target), safe(h->user));
+	       "done\n",
+	       safe(h->user), safe(h->user), safe(h->target), safe(h->target),
+	       h->iser ? "iser" : "default", safe(h->user));
 }
 
+/*
+ * In parentheses to the end, so that bash has read all lines before anything asks: otherwise apt-get, or the
+ * question for the secret, would take the next of the pasted lines for its answer.
+ */
 static void print_linux(const struct howto *h)
 {
-	printf("# Linux, as root (bash)\napt-get install open-iscsi || dnf install "
-	       "iscsi-initiator-utils\n");
+	const char *iface = h->iser ? " -I iser" : "";
+
+	printf("# Linux, as root in bash; paste all of it, the first line that fails ends it\n"
+	       "(\nset -e\ncommand -v iscsiadm >/dev/null || apt-get install open-iscsi ||\n"
+	       "    dnf install iscsi-initiator-utils\n");
 	if (h->initiator)
-		printf("echo InitiatorName=%s >/etc/iscsi/initiatorname.iscsi\n"
-		       "systemctl restart iscsid\n",
-		       safe(h->initiator));
+		linux_name(h);
 	printf("\n");
 	if (h->iser)
 		printf("modprobe ib_iser\n");
-	printf("iscsiadm -m discovery -t sendtargets -p %s%s\n", safe(h->portals[0]),
-	       h->iser ? " -I iser" : "");
+	linux_records(h);
 	linux_chap(h);
-	printf("\niscsiadm -m node -T %s --op update -n node.startup -v automatic\n"
-	       "iscsiadm -m node -T %s --login\n",
-	       safe(h->target), safe(h->target));
+	printf("\niscsiadm -m node -T %s%s --op update -n node.startup -v automatic\n"
+	       "iscsiadm -m node -T %s%s --login\n",
+	       safe(h->target), iface, safe(h->target), iface);
 	printf("lsblk --scsi    # the new disk; with several portals: apt-get install "
 	       "multipath-tools\n"
-	       "# in /etc/fstab by its UUID, with the option _netdev\n");
+	       "# in /etc/fstab by its UUID, with the option _netdev\n"
+	       "# back, when nothing uses the disk any more:\n"
+	       "#   iscsiadm -m node -T %s%s --logout && iscsiadm -m node -T %s%s --op delete\n)\n",
+	       safe(h->target), iface, safe(h->target), iface);
 }
 
 /* --- Windows --- */
@@ -101,7 +137,9 @@ static void print_windows(const struct howto *h)
 		       "%s\n",
 		       host(h->portals[i]), port(h->portals[i]));
 	if (h->user)
-		printf("$chap = Get-Credential -UserName %s -Message 'iSCSI'\n", safe(h->user));
+		printf("# Windows takes secrets of 12 to 16 characters only\n"
+		       "$chap = Get-Credential -UserName %s -Message 'iSCSI'\n",
+		       safe(h->user));
 	printf("Connect-IscsiTarget -NodeAddress %s -IsPersistent $true%s", safe(h->target),
 	       h->portal_count > 1 ? " -IsMultipathEnabled $true" : "");
 	if (h->user)
@@ -136,7 +174,8 @@ static void print_esxi(const struct howto *h)
 
 static void print_qemu(const struct howto *h)
 {
-	printf("# QEMU: each LUN as a disk of the guest, without the host's kernel\n");
+	printf("# QEMU: each LUN as a disk of the guest, without the host's kernel. It needs the package\n"
+	       "# qemu-block-extra (Fedora: qemu-block-iscsi); your own options take the place of ...\n");
 	if (h->user)
 		printf("# /etc/qemu/%s.secret holds the secret of CHAP user %s, mode 0600, without a "
 		       "newline\n",
@@ -160,14 +199,26 @@ static void print_qemu(const struct howto *h)
 
 /* --- Kubernetes --- */
 
+/* The target's name as Kubernetes takes names: no two targets may share an object. */
+static const char *kubernetes_name(const struct howto *h)
+{
+	static char buf[SAFE];
+	size_t n = 0;
+
+	for (const char *c = safe(h->target); *c && n + 1 < sizeof(buf); c++)
+		buf[n++] = isalnum((unsigned char)*c) ? (char)tolower((unsigned char)*c) : '-';
+	buf[n] = 0;
+	return buf;
+}
+
 static void kubernetes_secret(const struct howto *h)
 {
 	printf("# the file `secret` holds the secret of CHAP user %s, without a newline\n"
 	       "printf %%s %s >user\n"
-	       "kubectl create secret generic riser-chap --type=kubernetes.io/iscsi-chap \\\n"
+	       "kubectl create secret generic %s-chap --type=kubernetes.io/iscsi-chap \\\n"
 	       "    --from-file=node.session.auth.username=user "
 	       "--from-file=node.session.auth.password=secret\n",
-	       safe(h->user), safe(h->user));
+	       safe(h->user), safe(h->user), kubernetes_name(h));
 }
 
 static void kubernetes_volume(const struct howto *h, unsigned int i)
@@ -175,10 +226,10 @@ static void kubernetes_volume(const struct howto *h, unsigned int i)
 	const json_t *o = json_array_get(h->luns, i);
 	long long gib = json_is_object(o) ? (long long)(member_number(o, "size") >> 30) : 0;
 
-	printf("---\napiVersion: v1\nkind: PersistentVolume\nmetadata:\n  name: riser-lun%lld\n"
+	printf("---\napiVersion: v1\nkind: PersistentVolume\nmetadata:\n  name: %s-lun%lld\n"
 	       "spec:\n  capacity:\n    storage: %lldGi\n  accessModes: [ReadWriteOnce]\n"
 	       "  persistentVolumeReclaimPolicy: Retain\n  iscsi:\n    targetPortal: \"%s\"\n",
-	       howto_lun(h, i), gib > 0 ? gib : 1, safe(h->portals[0]));
+	       kubernetes_name(h), howto_lun(h, i), gib > 0 ? gib : 1, safe(h->portals[0]));
 	if (h->portal_count > 1) {
 		printf("    portals:\n");
 		for (unsigned int p = 1; p < h->portal_count; p++)
@@ -191,7 +242,8 @@ static void kubernetes_volume(const struct howto *h, unsigned int i)
 	if (h->iser)
 		printf("    iscsiInterface: iser\n");
 	if (h->user)
-		printf("    chapAuthSession: true\n    secretRef:\n      name: riser-chap\n");
+		printf("    chapAuthSession: true\n    secretRef:\n      name: %s-chap\n",
+		       kubernetes_name(h));
 }
 
 static void print_k8s(const struct howto *h)
@@ -206,6 +258,7 @@ static void print_k8s(const struct howto *h)
 }
 
 const struct howto_system howto_systems[] = {
-	{ "linux", print_linux }, { "windows", print_windows }, { "esxi", print_esxi },
-	{ "qemu", print_qemu },	  { "k8s", print_k8s },		{ NULL, NULL },
+	{ "linux", false, print_linux }, { "windows", true, print_windows },
+	{ "esxi", true, print_esxi },	 { "qemu", false, print_qemu },
+	{ "k8s", true, print_k8s },	 { NULL, false, NULL },
 };

@@ -77,29 +77,59 @@ static enum status say_failure(const struct job *j)
 
 /* --- Files */
 
-static bool is_there_already(const char *path, const char *text)
+/* The file, if it has this text; -1: it has not. */
+static int open_same(const char *path, const char *text, struct stat *st)
 {
-	size_t len = strlen(text), had = 0;
-	FILE *file = fopen(path, "re");
-	bool same = file != NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool same = fd >= 0 && !fstat(fd, st) && S_ISREG(st->st_mode) &&
+		    (size_t)st->st_size == strlen(text);
+	char part[4096];
+	ssize_t n;
 
-	for (int c; file && same && (c = fgetc(file)) != EOF; had++)
-		same = had < len && c == (unsigned char)text[had];
-	if (file)
-		fclose(file);
-	return same && had == len;
+	while (same && *text) {
+		n = read(fd, part, sizeof(part));
+		same = n > 0 && !strncmp(text, part, (size_t)n);
+		text += same ? n : 0;
+	}
+	if (same || fd < 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* What is there already and the same, stays: but a secret that others may read is shut. False: it is not
+ * there. */
+static bool is_there_already(const struct job *j, const char *path, const char *text, bool secret,
+			     enum status *status)
+{
+	struct stat st;
+	int fd = open_same(path, text, &st);
+
+	*status = STATUS_OK;
+	if (fd < 0)
+		return false;
+	if (secret && st.st_mode & 07 && fchmod(fd, st.st_mode & 0770))
+		*status = fail(j->r, STATUS_PERMISSION, path, "chmod o= it, or give a new secret",
+			       "%s: everybody may read or write this secret: %s", path,
+			       strerror(errno));
+	else if (secret && st.st_mode & 07 && !j->r->json)
+		fprintf(stderr, "%s: everybody could read or write this secret: no more\n",
+			shown(path));
+	close(fd);
+	return true;
 }
 
 /* Whole or not at all. Secrets belong to the group of their folder, which is riserd's. */
 static enum status write_file(struct job *j, const char *path, const char *text, bool secret)
 {
 	char part[4200], folder[4200];
+	enum status status;
 	struct stat st;
 	size_t len = strlen(text);
 	int fd, err = 0;
 
-	if (is_there_already(path, text))
-		return STATUS_OK;
+	if (is_there_already(j, path, text, secret, &status))
+		return status;
 	if (!j->force && !access(path, F_OK))
 		return fail(j->r, STATUS_EXISTS, path, "with --force it is replaced",
 			    "%s is there already", path);
@@ -199,15 +229,16 @@ static void say_json(const struct job *j)
 	for (size_t i = 0; i < j->im.note_count; i++) {
 		const struct import_note *n = &j->im.notes[i];
 
-		json_array_append_new(notes, json_pack("{s:s, s:i, s:s}", "file", n->file, "line",
-						       (int)n->line, "text", n->text));
+		json_array_append_new(notes,
+				      json_pack("{s:o, s:i, s:o}", "file", text_json(n->file),
+						"line", (int)n->line, "text", text_json(n->text)));
 	}
 	for (size_t i = 0; i < j->out.secret_count; i++)
 		json_array_append_new(secrets, json_string(j->out.secrets[i].path));
-	result = json_pack("{s:s, s:s, s:I, s:I, s:s, s:o, s:o}", "file", j->file, "format",
-			   formats[j->format], "targets", (json_int_t)j->im.target_count, "luns",
-			   (json_int_t)j->luns, "config", j->out.text, "secret_files", secrets,
-			   "notes", notes);
+	result = json_pack("{s:o, s:s, s:I, s:I, s:o, s:o, s:o}", "file", text_json(j->file),
+			   "format", formats[j->format], "targets", (json_int_t)j->im.target_count,
+			   "luns", (json_int_t)j->luns, "config", text_json(j->out.text),
+			   "secret_files", secrets, "notes", notes);
 	out_json(result);
 	json_decref(result);
 }
@@ -218,8 +249,8 @@ static void say_summary(const struct job *j)
 
 	for (size_t i = 0; i < j->out.secret_count; i++)
 		missing += !j->secrets || !j->out.secrets[i].secret[0];
-	fprintf(stderr, "%s: %zu target%s, %u LUN%s; %zu line%s not carried over as %s\n", j->file,
-		j->im.target_count, j->im.target_count == 1 ? "" : "s", j->luns,
+	fprintf(stderr, "%s: %zu target%s, %u LUN%s; %zu line%s not carried over as %s\n",
+		shown(j->file), j->im.target_count, j->im.target_count == 1 ? "" : "s", j->luns,
 		j->luns == 1 ? "" : "s", j->im.note_count, j->im.note_count == 1 ? "" : "s",
 		j->im.note_count == 1 ? "it is" : "they are");
 	if (missing && !j->secrets)
@@ -243,7 +274,9 @@ static enum status finish(struct job *j)
 	if (j->r->json) {
 		say_json(j);
 	} else {
-		if (!j->output)
+		if (!j->output && j->r->terminal)
+			out_lines(stdout, j->out.text);
+		else if (!j->output)
 			fputs(j->out.text, stdout);
 		fflush(stdout);
 		say_notes(j);
@@ -267,6 +300,9 @@ static enum status run_import(struct riser *r, const struct args *a)
 		return fail(r, STATUS_USAGE, j.secrets,
 			    "riser.conf names secrets by their full path",
 			    "--secrets takes an absolute path");
+	if (!is_text(j.secrets))
+		return fail(r, STATUS_USAGE, NULL, "give another folder",
+			    "--secrets %s: is no UTF-8 text", j.secrets);
 	status = read_all(&j, args_option(a, "from", 0)) ? finish(&j) : say_failure(&j);
 	import_free(&j.im);
 	return status;

@@ -58,6 +58,7 @@ struct import_target {
 	size_t *portals; /* in import.portals; none of them: all */
 	size_t portal_count;
 	const char *redirect;
+	const char *closed; /* why nobody may log in, whatever else is said; NULL: no such reason */
 	bool left_out; /* which has been noted */
 	const char *file;
 	unsigned int line;
@@ -112,7 +113,8 @@ char *import_read(struct import *im, const char *path, size_t *len, unsigned int
 struct import_target *import_target(const struct import *im, const char *name);
 /* A name or an address, or ALL, that may log in. False: it is neither. */
 bool import_allow(struct import *im, struct import_target *t, const char *who);
-/* The same; where it is neither, the target stays closed rather than being opened to more. */
+/* Only a name, or only an address or ALL; what is not that keeps the target closed rather than opening it
+ * to more. */
 bool import_restrict(struct import *im, struct import_target *t, const char *who, bool name);
 /* Makes "ADDR:PORT" of an address with or without a port and returns its index. */
 size_t import_portal(struct import *im, const char *address, const char *group);

@@ -3,6 +3,7 @@
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "import_apache.h"
@@ -84,14 +85,13 @@ static void parse_line(struct apache *r, char *text, unsigned int number)
 	struct apache_line l = { .number = number };
 	size_t len;
 
-	strip_comment(text);
 	trim(text);
 	len = strlen(text);
 	if (!len)
 		return;
 	if (text[0] != '<') {
 		split(text, &l);
-		if (!strcmp(l.key, "include"))
+		if (!strcasecmp(l.key, "include"))
 			on_include(r, &l);
 		else if (!*l.value)
 			import_fail(r->im, number, "%s has no value", l.key);
@@ -104,7 +104,7 @@ static void parse_line(struct apache *r, char *text, unsigned int number)
 		return;
 	}
 	text[len - 1] = '\0';
-	if (!strncmp(text, "<<include", 9)) {
+	if (!strncasecmp(text, "<<include", 9)) {
 		text[len - 2] = '\0';
 		split(text + 2, &l);
 		on_include(r, &l);
@@ -117,43 +117,67 @@ static void parse_line(struct apache *r, char *text, unsigned int number)
 	}
 }
 
-/* Comments as in C, which begin and end lines. */
-static void blank_comments(char *text)
+/* Comments as in C: within a line, or from a line that begins with one to the one that has the end. They end
+ * and begin where they do for tgt-admin, so that no rule is lost in one. False: nothing is left. */
+static bool strip_c_comment(char *line, bool *inside)
 {
-	bool inside = false;
+	char *from = strstr(line, "/*"), *end = NULL;
 
-	for (char *line = text; *line; line += *line == '\n') {
-		size_t len = strcspn(line, "\n");
-		const char *end = memmem(line, len, "*/", 2);
-
-		inside |= !strncmp(line + strspn(line, " \t"), "/*", 2);
-		if (inside)
-			memset(line, ' ', len);
-		inside &= !end;
-		line += len;
+	for (char *at = line; (at = strstr(at, "*/")); at++)
+		end = at;
+	if (from && end && end >= from + 2) {
+		memset(from, ' ', (size_t)(end + 2 - from));
+	} else if (from == line + strspn(line, " \t")) {
+		*inside = true;
+	} else if (end) {
+		*inside = false;
+		memset(line, ' ', (size_t)(end + 2 - line));
 	}
+	return !*inside;
 }
 
+/* Whether it goes on: a backslash at the end, before which there is none. */
+static bool goes_on(const char *text, size_t len)
+{
+	return len && text[len - 1] == '\\' && (len == 1 || text[len - 2] != '\\');
+}
+
+/* Comments go before lines are joined: a backslash in one takes no rule along. */
 static void parse_text(struct apache *r, char *text)
 {
-	unsigned int number = 0;
-	char *end;
+	unsigned int number = 0, first = 0;
+	char *begun = NULL, *end; /* what goes on, and where the next part belongs */
+	bool inside = false;
+	size_t len, had = 0;
 
-	blank_comments(text);
 	for (char *line = text; line && !r->im->failed; line = end) {
-		unsigned int first = ++number;
-
 		end = strchr(line, '\n');
-		/* A backslash at the end goes on. */
-		while (end && end > line && end[-1] == '\\') {
-			end[-1] = end[0] = ' ';
-			number++;
-			end = strchr(end, '\n');
-		}
 		if (end)
 			*end++ = '\0';
-		parse_line(r, line, first);
+		number++;
+		if (strip_c_comment(line, &inside))
+			strip_comment(line);
+		else
+			*line = '\0';
+		len = strlen(line);
+		if (strspn(line, " \t\r") == len)
+			continue;
+		if (!begun) {
+			begun = line;
+			first = number;
+			had = 0;
+		}
+		memmove(begun + had, line, len + 1);
+		had += len;
+		if (goes_on(begun, had)) {
+			begun[had - 1] = ' ';
+			continue;
+		}
+		parse_line(r, begun, first);
+		begun = NULL;
 	}
+	if (begun && !r->im->failed)
+		parse_line(r, begun, first);
 }
 
 static void read_file(struct apache *r, const char *path, unsigned int line)

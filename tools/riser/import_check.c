@@ -302,9 +302,21 @@ static void check_mutual(struct import *im, struct import_user *users, size_t co
 	}
 }
 
+static void shut(struct import *im, struct import_target *t, const char *why)
+{
+	const char *file = im->file;
+
+	t->any = false;
+	t->name_count = t->address_count = 0;
+	im->file = t->file;
+	import_note(im, t->line, "target %s: nobody may log in: %s: say in allow who may", t->name,
+		    why);
+	im->file = file;
+}
+
 static bool check_target(struct import *im, struct import_target *t)
 {
-	const struct import_target *other;
+	struct import_target *other;
 
 	if (!import_is_name(t->name)) {
 		import_note(im, t->line,
@@ -318,6 +330,10 @@ static bool check_target(struct import *im, struct import_target *t)
 	}
 	other = import_target(im, t->name);
 	if (other && other < t) {
+		/* Both together may have let in fewer than the first alone. */
+		if (t->chap || t->user_count || t->name_count || t->address_count || t->lost_name ||
+		    t->lost_address || t->closed)
+			shut(im, other, "a part of it that is left out says who may");
 		import_note(im, t->line,
 			    "target %s is left out: it is there already (%s:%u): put both into one",
 			    t->name, other->file, other->line);
@@ -327,10 +343,29 @@ static bool check_target(struct import *im, struct import_target *t)
 		t->any = false;
 		t->name_count = t->address_count = 0;
 	}
-	if (!t->any && !t->name_count && !t->address_count)
+	if (t->closed)
+		shut(im, t, t->closed);
+	else if (!t->any && !t->name_count && !t->address_count)
 		import_note(im, t->line, "target %s: nobody may log in: say in allow who may",
 			    t->name);
 	return true;
+}
+
+/* Those of users that were left out. */
+static void check_views(struct import_target *t)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < t->view_count; i++) {
+		const char *who = t->views[i].who;
+		bool fine = strncmp(who, "user:", 5) != 0;
+
+		for (size_t j = 0; j < t->user_count && !fine; j++)
+			fine = !strcmp(t->users[j].name, who + 5);
+		if (fine)
+			t->views[kept++] = t->views[i];
+	}
+	t->view_count = kept;
 }
 
 /* Without users riserd asks for no secret: who needed one may not come in without. */
@@ -339,6 +374,7 @@ static void check_chap(struct import *im, struct import_target *t)
 	bool asked = t->chap || t->user_count;
 
 	check_users(im, t->users, &t->user_count);
+	check_views(t);
 	if (!asked || t->user_count || (!t->any && !t->name_count && !t->address_count))
 		return;
 	t->any = false;

@@ -8,24 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "import.h"
+#include "import_ctl.h"
 
-enum { WORDS = 5 };
-
-/* "key word word", or "key word { ... }". */
-struct statement {
-	const char *word[WORDS]; /* [0] is the key */
-	unsigned int words, line;
-	struct statement *inside;
-	size_t count;
-};
-
-struct ctl {
-	struct import *im;
-	const char *at;
-	unsigned int line;
-	struct statement root;
-};
+enum { LUN_MOST = 16383 };
 
 /* --- Words */
 
@@ -145,11 +130,15 @@ static void optional_word(struct ctl *c, struct statement *s)
 		s->word[s->words++] = next_word(c);
 }
 
-static void read_words(struct ctl *c, struct statement *s)
+/* before: the key of the statement in front of it on its line, or NULL. */
+static void read_words(struct ctl *c, struct statement *s, const char *before)
 {
 	const struct grammar *g = find_key(s->word[0]);
 
 	if (!g) {
+		/* Behind a secret it may be the rest of it. */
+		if (before && !strncmp(before, "chap", 4))
+			import_fail(c->im, s->line, "%s has too many words", before);
 		import_fail(c->im, s->line, "'%s' is no word of ctl.conf(5)%s", s->word[0],
 			    strchr(s->word[0], '=') || strchr(s->word[0], ':')
 				    ? ": is this the UCL form? only the usual one is read"
@@ -185,7 +174,7 @@ static void read_section(struct ctl *c, struct statement *out, unsigned int dept
 		}
 		s = import_more(c->im, &out->inside, &out->count, sizeof(*s));
 		*s = (struct statement){ .word = { word }, .words = 1, .line = c->line };
-		read_words(c, s);
+		read_words(c, s, out->count > 1 && s[-1].line == s->line ? s[-1].word[0] : NULL);
 		if (c->im->failed || !peek(c, '{'))
 			continue;
 		next_word(c);
@@ -200,90 +189,20 @@ static void read_section(struct ctl *c, struct statement *out, unsigned int dept
 			    out->words > 1 ? out->word[1] : "");
 }
 
-static bool is(const struct statement *s, const char *key)
+bool ctl_is(const struct statement *s, const char *key)
 {
 	return !strcmp(s->word[0], key);
 }
 
-static const struct statement *find_section(const struct ctl *c, const char *key, const char *name)
+const struct statement *ctl_section(const struct ctl *c, const char *key, const char *name)
 {
 	for (size_t i = 0; i < c->root.count; i++) {
 		const struct statement *s = &c->root.inside[i];
 
-		if (is(s, key) && s->words > 1 && !strcmp(s->word[1], name))
+		if (ctl_is(s, key) && s->words > 1 && !strcmp(s->word[1], name))
 			return s;
 	}
 	return NULL;
-}
-
-/* --- Who may log in */
-
-static void take_chap(struct ctl *c, const struct statement *s, struct import_user **users,
-		      size_t *count)
-{
-	struct import_user *u = import_more(c->im, users, count, sizeof(*u));
-
-	*u = (struct import_user){ .name = s->word[1], .secret = s->word[2], .line = s->line };
-	if (s->words > 4) {
-		u->mutual_name = s->word[3];
-		u->mutual_secret = s->word[4];
-	}
-}
-
-static void take_initiator(struct ctl *c, struct import_target *t, const struct statement *s)
-{
-	const char *who = s->word[1];
-
-	/* [ADDR] of IPv6 */
-	if (who[0] == '[' && strchr(who, ']'))
-		who = import_text(c->im, "%.*s%s", (int)(strcspn(who, "]") - 1), who + 1,
-				  strchr(who, ']') + 1);
-	if (!strcmp(who, "ALL"))
-		who = "";
-	if (!import_restrict(c->im, t, who, is(s, "initiator-name")))
-		import_note(c->im, s->line, "%s %s: neither an iSCSI name nor an address: left out",
-			    s->word[0], s->word[1]);
-}
-
-/* Of an auth-group, or said in the target itself. */
-static bool take_auth(struct ctl *c, struct import_target *t, const struct statement *s, bool *deny)
-{
-	if (is(s, "chap") || is(s, "chap-mutual"))
-		take_chap(c, s, &t->users, &t->user_count);
-	else if (is(s, "initiator-name") || is(s, "initiator-portal"))
-		take_initiator(c, t, s);
-	else if (is(s, "auth-type") && !strncmp(s->word[1], "chap", 4))
-		t->chap = true;
-	else if (is(s, "auth-type"))
-		*deny |= !strcmp(s->word[1], "deny");
-	else
-		return false;
-	return true;
-}
-
-static bool take_group(struct ctl *c, struct import_target *t, const char *name, unsigned int line,
-		       bool *deny)
-{
-	const struct statement *group = find_section(c, "auth-group", name);
-
-	if (!strcmp(name, "no-authentication"))
-		return true;
-	if (!strcmp(name, "no-access") || (!group && !strcmp(name, "default"))) {
-		*deny = true;
-		return true;
-	}
-	if (!group)
-		return import_fail(c->im, line, "there is no auth-group %s", name);
-	for (size_t i = 0; i < group->count; i++) {
-		const struct statement *s = &group->inside[i];
-
-		if (!take_auth(c, t, s, deny))
-			import_note(c->im, s->line,
-				    "%s: not carried over: an auth-group has no "
-				    "such word",
-				    s->word[0]);
-	}
-	return true;
 }
 
 /* --- LUNs */
@@ -297,7 +216,7 @@ static void take_option(struct ctl *c, struct import_lun *l, const struct statem
 	else if (!strcmp(name, "eui"))
 		l->eui = value + (!strncasecmp(value, "0x", 2) ? 2 : 0);
 	else if (!strcmp(name, "readonly"))
-		l->readonly = !strcmp(value, "on");
+		l->readonly = strcmp(value, "off") != 0;
 	else if (!strcmp(name, "pblocksize"))
 		l->physical_block_size = (unsigned int)strtoul(value, NULL, 10);
 	else if (!strcmp(name, "removable"))
@@ -313,19 +232,19 @@ static void take_lun_key(struct ctl *c, struct import_lun *l, const struct state
 {
 	char *end;
 
-	if (is(s, "path"))
+	if (ctl_is(s, "path"))
 		l->path = s->word[1];
-	else if (is(s, "serial"))
+	else if (ctl_is(s, "serial"))
 		l->serial = s->word[1];
-	else if (is(s, "backend"))
+	else if (ctl_is(s, "backend"))
 		*ram = !strcmp(s->word[1], "ramdisk");
-	else if (is(s, "option"))
+	else if (ctl_is(s, "option"))
 		take_option(c, l, s);
-	else if (is(s, "device-type"))
+	else if (ctl_is(s, "device-type"))
 		; /* looked at already */
-	else if (is(s, "blocksize"))
+	else if (ctl_is(s, "blocksize"))
 		l->block_size = (unsigned int)strtoul(s->word[1], &end, 10);
-	else if (!is(s, "size"))
+	else if (!ctl_is(s, "size"))
 		import_note(c->im, s->line,
 			    "%s %s: not carried over: riser makes the names of a "
 			    "LUN from its serial number",
@@ -339,8 +258,8 @@ static bool is_other_device(const struct statement *section)
 	for (size_t i = 0; i < section->count; i++) {
 		const struct statement *s = &section->inside[i];
 
-		if (is(s, "device-type") && strcmp(s->word[1], "0") && strcmp(s->word[1], "disk") &&
-		    strcmp(s->word[1], "direct"))
+		if (ctl_is(s, "device-type") && strcmp(s->word[1], "0") &&
+		    strcmp(s->word[1], "disk") && strcmp(s->word[1], "direct"))
 			return true;
 	}
 	return false;
@@ -350,15 +269,18 @@ static void take_lun(struct ctl *c, struct import_target *t, const struct statem
 {
 	const struct statement *body = s;
 	struct import_lun lun = { .file = c->im->file, .line = s->line }, *at;
+	unsigned long number;
 	bool ram = false;
+	char *end;
 
-	if (!isdigit((unsigned char)s->word[1][0])) {
+	number = strtoul(s->word[1], &end, 10);
+	if (!isdigit((unsigned char)s->word[1][0]) || *end || number > LUN_MOST) {
 		import_fail(c->im, s->line, "lun takes a number");
 		return;
 	}
-	lun.number = (unsigned int)strtoul(s->word[1], NULL, 10);
+	lun.number = (unsigned int)number;
 	if (s->words > 2)
-		body = find_section(c, "lun", s->word[2]);
+		body = ctl_section(c, "lun", s->word[2]);
 	if (!body) {
 		import_fail(c->im, s->line, "there is no lun %s", s->word[2]);
 		return;
@@ -400,60 +322,53 @@ static void take_default_portals(struct ctl *c, struct import_target *t)
 	add_portal(c, t, "[::]:3260", NULL);
 }
 
-static void take_portals(struct ctl *c, struct import_target *t, const struct statement *use)
+/* Of a section: whether it is the portals of another host, and where all of them send initiators. */
+static bool is_foreign(const struct statement *group, const char **redirect)
 {
-	const struct statement *group = find_section(c, "portal-group", use->word[1]);
-	const char *redirect = NULL;
-	size_t listens = 0;
+	bool foreign = false;
 
-	if (!group && strcmp(use->word[1], "default") != 0) {
-		import_fail(c->im, use->line, "there is no portal-group %s", use->word[1]);
-		return;
+	for (size_t i = 0; i < group->count; i++) {
+		if (ctl_is(&group->inside[i], "redirect"))
+			*redirect = group->inside[i].word[1];
+		foreign |= ctl_is(&group->inside[i], "foreign");
 	}
-	for (size_t i = 0; group && i < group->count; i++) {
-		if (is(&group->inside[i], "redirect"))
-			redirect = group->inside[i].word[1];
-	}
-	for (size_t i = 0; group && i < group->count; i++) {
-		const struct statement *s = &group->inside[i];
-
-		if (is(s, "listen") || is(s, "listen-iser")) {
-			add_portal(c, t, s->word[1], redirect);
-			listens++;
-		}
-	}
-	if (!listens)
-		take_default_portals(c, t);
+	return foreign;
 }
 
-static void take_target_key(struct ctl *c, struct import_target *t, const struct statement *s,
-			    bool *deny, bool *auth)
+/* A group that listens nowhere, or on another host only, adds none. */
+static void take_portals(struct ctl *c, struct import_target *t, const char *name,
+			 unsigned int line)
 {
-	if (is(s, "alias")) {
+	const struct statement *group = ctl_section(c, "portal-group", name);
+	const char *redirect = NULL;
+
+	if (!group && !strcmp(name, "default"))
+		take_default_portals(c, t);
+	else if (!group)
+		import_fail(c->im, line, "there is no portal-group %s", name);
+	if (!group || is_foreign(group, &redirect))
+		return;
+	for (size_t i = 0; i < group->count; i++) {
+		const struct statement *s = &group->inside[i];
+
+		if (ctl_is(s, "listen") || ctl_is(s, "listen-iser"))
+			add_portal(c, t, s->word[1], redirect);
+	}
+}
+
+static void take_target_key(struct ctl *c, struct import_target *t, const struct statement *s)
+{
+	if (ctl_is(s, "alias"))
 		t->alias = s->word[1];
-	} else if (is(s, "auth-group")) {
-		*auth = true;
-		take_group(c, t, s->word[1], s->line, deny);
-	} else if (is(s, "portal-group")) {
-		take_portals(c, t, s);
-		if (s->words > 2) {
-			*auth = true;
-			take_group(c, t, s->word[2], s->line, deny);
-			import_note(c->im, s->line,
-				    "portal-group %s %s: the auth-group holds for all portals of "
-				    "the target now",
-				    s->word[1], s->word[2]);
-		}
-	} else if (is(s, "lun")) {
+	else if (ctl_is(s, "portal-group"))
+		take_portals(c, t, s->word[1], s->line);
+	else if (ctl_is(s, "lun"))
 		take_lun(c, t, s);
-	} else if (is(s, "redirect")) {
+	else if (ctl_is(s, "redirect"))
 		t->redirect = s->word[1];
-	} else if (take_auth(c, t, s, deny)) {
-		*auth = true;
-	} else {
+	else if (!ctl_is_auth(s) && !ctl_is(s, "auth-group"))
 		import_note(c->im, s->line, "%s %s: not carried over: riser has nothing like it",
 			    s->word[0], s->words > 1 ? s->word[1] : "");
-	}
 }
 
 static void take_target(struct ctl *c, const struct statement *section)
@@ -461,7 +376,7 @@ static void take_target(struct ctl *c, const struct statement *section)
 	struct import_target *t =
 		import_more(c->im, &c->im->targets, &c->im->target_count, sizeof(*t));
 	const char *name = section->word[1];
-	bool deny = false, auth = false;
+	bool groups = false;
 
 	/* A short name stands behind the usual prefix. */
 	if (!strchr(name, '.') && !strchr(name, ':')) {
@@ -470,16 +385,16 @@ static void take_target(struct ctl *c, const struct statement *section)
 			    section->word[1], name);
 	}
 	*t = (struct import_target){ .name = name, .file = c->im->file, .line = section->line };
-	for (size_t i = 0; i < section->count; i++)
-		take_target_key(c, t, &section->inside[i], &deny, &auth);
-	if (!t->portal_count)
-		take_default_portals(c, t);
-	if (deny || !auth) {
-		t->any = false;
-		t->name_count = t->address_count = 0;
-	} else if (!t->name_count) {
-		t->any = !t->address_count && !t->lost_name && !t->lost_address;
+	for (size_t i = 0; i < section->count; i++) {
+		groups |= ctl_is(&section->inside[i], "portal-group");
+		take_target_key(c, t, &section->inside[i]);
 	}
+	if (!groups)
+		take_portals(c, t, "default", section->line);
+	ctl_access(c, t, section);
+	/* Without any it would be at all of riser's. */
+	if (!t->portal_count)
+		t->closed = "its portal-groups do not listen on this host";
 }
 
 static void take_discovery(struct ctl *c, const struct statement *group)
@@ -487,12 +402,12 @@ static void take_discovery(struct ctl *c, const struct statement *group)
 	for (size_t i = 0; i < group->count; i++) {
 		const struct statement *s = &group->inside[i], *users;
 
-		if (is(s, "discovery-auth-group")) {
-			users = find_section(c, "auth-group", s->word[1]);
+		if (ctl_is(s, "discovery-auth-group")) {
+			users = ctl_section(c, "auth-group", s->word[1]);
 			for (size_t j = 0; users && j < users->count; j++) {
 				if (!strncmp(users->inside[j].word[0], "chap", 4))
-					take_chap(c, &users->inside[j], &c->im->discovery,
-						  &c->im->discovery_count);
+					ctl_chap(c, &users->inside[j], &c->im->discovery,
+						 &c->im->discovery_count);
 			}
 			if (!users && strcmp(s->word[1], "no-authentication") != 0)
 				import_note(
@@ -500,8 +415,8 @@ static void take_discovery(struct ctl *c, const struct statement *group)
 					"discovery-auth-group %s: not carried over: riser shows "
 					"an initiator the targets that it may use",
 					s->word[1]);
-		} else if (!is(s, "listen") && !is(s, "listen-iser") && !is(s, "redirect") &&
-			   !is(s, "tag")) {
+		} else if (!ctl_is(s, "listen") && !ctl_is(s, "listen-iser") &&
+			   !ctl_is(s, "redirect") && !ctl_is(s, "tag")) {
 			import_note(c->im, s->line,
 				    "%s%s%s: not carried over: riser has nothing like it",
 				    s->word[0], s->words > 1 ? " " : "",
@@ -512,23 +427,22 @@ static void take_discovery(struct ctl *c, const struct statement *group)
 
 static void take_global(struct ctl *c, const struct statement *s)
 {
-	if (is(s, "target"))
+	if (ctl_is(s, "target"))
 		take_target(c, s);
-	else if (is(s, "portal-group"))
+	else if (ctl_is(s, "portal-group"))
 		take_discovery(c, s);
-	else if (is(s, "isns-server"))
+	else if (ctl_is(s, "isns-server"))
 		import_note(c->im, s->line,
-			    "isns-server %s: not carried over: riserd registers with a server by "
-			    "--isns",
+			    "isns-server %s: not carried over: in riser.conf it is isns = ADDR",
 			    s->word[1]);
-	else if (is(s, "transport-group") || is(s, "controller"))
+	else if (ctl_is(s, "transport-group") || ctl_is(s, "controller"))
 		import_note(c->im, s->line, "%s %s: left out: riser serves iSCSI and iSER, no NVMe",
 			    s->word[0], s->word[1]);
-	else if (is(s, "timeout"))
+	else if (ctl_is(s, "timeout"))
 		import_note(c->im, s->line, "timeout %s: not carried over: riser has login-timeout",
 			    s->word[1]);
-	else if (!is(s, "auth-group") && !is(s, "lun") && !is(s, "debug") && !is(s, "pidfile") &&
-		 !is(s, "isns-period") && !is(s, "isns-timeout"))
+	else if (!ctl_is(s, "auth-group") && !ctl_is(s, "lun") && !ctl_is(s, "debug") &&
+		 !ctl_is(s, "pidfile") && !ctl_is(s, "isns-period") && !ctl_is(s, "isns-timeout"))
 		import_note(c->im, s->line, "%s: not carried over: riser has nothing like it",
 			    s->word[0]);
 }

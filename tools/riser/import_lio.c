@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* saveconfig.json of LIO (targetcli, rtslib): storage objects, and targets that refer to them. */
 #include <ctype.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "import.h"
 #include "import_json.h"
-
-/* Something of the file, and where it stands in the text. */
-struct node {
-	const json_t *value;
-	const char *at;
-};
-
-struct lio {
-	struct import *im;
-	const char *text;
-	const json_t *root;
-	struct node *objects; /* storage objects */
-	json_t *names; /* "/backstores/block/disk1": which of them */
-	const char *counted; /* up to here there are `lines` */
-	unsigned int lines;
-};
+#include "import_lio.h"
 
 /* Of a member, or of all. Questions come in the order of the text, nearly. */
-static unsigned int line_of(struct lio *l, const struct node *n, const char *key)
+unsigned int lio_line(struct lio *l, const struct node *n, const char *key)
 {
 	const char *at = key ? json_member_at(n->at, key) : n->at;
 
@@ -39,7 +22,7 @@ static unsigned int line_of(struct lio *l, const struct node *n, const char *key
 	return l->lines;
 }
 
-static const char *text_of(struct lio *l, const struct node *n, const char *key)
+const char *lio_text(struct lio *l, const struct node *n, const char *key)
 {
 	const char *text = json_string_value(json_object_get(n->value, key));
 
@@ -47,7 +30,7 @@ static const char *text_of(struct lio *l, const struct node *n, const char *key)
 }
 
 /* Numbers may be true and false, or stand in quotes. */
-static json_int_t number_of(const struct node *n, const char *key, json_int_t otherwise)
+json_int_t lio_number(const struct node *n, const char *key, json_int_t otherwise)
 {
 	const json_t *v = json_object_get(n->value, key);
 	long long number;
@@ -61,8 +44,25 @@ static json_int_t number_of(const struct node *n, const char *key, json_int_t ot
 	return otherwise;
 }
 
+/* A switch: numbers, also in quotes. What is none is `odd`, the value that opens nothing. */
+bool lio_is_on(const struct node *n, const char *key, bool missing, bool odd)
+{
+	const json_t *v = json_object_get(n->value, key);
+	long long number;
+
+	if (!v || json_is_null(v))
+		return missing;
+	if (json_is_boolean(v))
+		return json_is_true(v);
+	if (json_is_number(v))
+		return json_number_value(v) != 0;
+	if (json_is_string(v) && sscanf(json_string_value(v), "%lld", &number) == 1)
+		return number;
+	return odd;
+}
+
 /* What is not there has no value, and the place of what it would be in. */
-static struct node member_of(const struct node *n, const char *key)
+struct node lio_member(const struct node *n, const char *key)
 {
 	const char *at = json_member_at(n->at, key);
 
@@ -70,12 +70,17 @@ static struct node member_of(const struct node *n, const char *key)
 }
 
 /* The i-th of an array, from the one before it on. */
-static bool next_item(const struct node *list, size_t i, struct node *item)
+bool lio_item(const struct node *list, size_t i, struct node *item)
 {
 	item->value = json_array_get(list->value, i);
 	if (item->value)
 		item->at = i ? json_next_at(item->at) : json_first_at(list->at);
 	return item->value && item->at;
+}
+
+bool lio_is_lun(json_int_t number)
+{
+	return number >= 0 && number <= LIO_LUN_MOST;
 }
 
 /* --- Values that change what initiators see */
@@ -102,7 +107,6 @@ static const struct attribute of_object[] = {
 static const struct attribute of_group[] = {
 	{ "t10_pi", 0, "riser has protection information by pi and pi-path of a lun" },
 	{ "tpg_enabled_sendtargets", 1, "discovery shows the targets that an initiator may use" },
-	{ "prod_mode_write_protect", 0, "there is readonly, of a lun" },
 	{ "login_timeout", 15, "riser has login-timeout, for all targets" },
 	{ "default_erl", 0, "riser has error-recovery-level, for all targets" },
 };
@@ -110,13 +114,13 @@ static const struct attribute of_group[] = {
 static void note_attributes(struct lio *l, const struct node *owner, const struct attribute *table,
 			    size_t count)
 {
-	struct node n = member_of(owner, "attributes");
+	struct node n = lio_member(owner, "attributes");
 
 	for (size_t i = 0; i < count; i++) {
-		json_int_t value = number_of(&n, table[i].name, table[i].usual);
+		json_int_t value = lio_number(&n, table[i].name, table[i].usual);
 
 		if (table[i].why && value != table[i].usual)
-			import_note(l->im, line_of(l, &n, table[i].name),
+			import_note(l->im, lio_line(l, &n, table[i].name),
 				    "%s %lld: not carried over: %s", table[i].name,
 				    (long long)value, table[i].why);
 	}
@@ -142,24 +146,24 @@ static const char *naa_of(struct lio *l, const char *serial)
 static bool take_plugin(struct lio *l, const struct node *n, const char *plugin, const char *path,
 			struct import_lun *lun)
 {
-	json_int_t size = number_of(n, "size", 0);
+	json_int_t size = lio_number(n, "size", 0);
 
 	if (!strcmp(plugin, "ramdisk") && size > 0) {
 		lun->path = import_text(l->im, "ram:%lld", (long long)size);
-		import_note(l->im, line_of(l, n, NULL),
+		import_note(l->im, lio_line(l, n, NULL),
 			    "ramdisk: its %lld bytes are empty now, and after each restart",
 			    (long long)size);
 		return true;
 	}
 	if ((strcmp(plugin, "block") && strcmp(plugin, "fileio")) || !path) {
-		import_note(l->im, line_of(l, n, NULL),
+		import_note(l->im, lio_line(l, n, NULL),
 			    "storage object %s: left out with its LUNs: riser has nothing like %s",
-			    text_of(l, n, "name"), plugin);
+			    lio_text(l, n, "name"), plugin);
 		return false;
 	}
 	lun->path = path;
-	if (!strcmp(plugin, "fileio") && !number_of(n, "write_back", 1))
-		import_note(l->im, line_of(l, n, "write_back"),
+	if (!strcmp(plugin, "fileio") && !lio_number(n, "write_back", 1))
+		import_note(l->im, lio_line(l, n, "write_back"),
 			    "write_back false: riser writes to stable media when an initiator "
 			    "flushes or asks for FUA, not at each write");
 	return true;
@@ -168,14 +172,14 @@ static bool take_plugin(struct lio *l, const struct node *n, const char *plugin,
 /* False: riser has nothing like it, which has been noted. */
 static bool take_object(struct lio *l, const struct node *n, struct import_lun *lun)
 {
-	const char *plugin = text_of(l, n, "plugin"), *wwn = text_of(l, n, "wwn");
-	struct node attributes = member_of(n, "attributes");
-	struct node groups = member_of(n, "alua_tpgs"), g;
-	json_int_t block = number_of(&attributes, "block_size", 512);
+	const char *plugin = lio_text(l, n, "plugin"), *wwn = lio_text(l, n, "wwn");
+	struct node attributes = lio_member(n, "attributes");
+	struct node groups = lio_member(n, "alua_tpgs"), g;
+	json_int_t block = lio_number(&attributes, "block_size", 512);
 
-	if (!plugin || !take_plugin(l, n, plugin, text_of(l, n, "dev"), lun))
+	if (!plugin || !take_plugin(l, n, plugin, lio_text(l, n, "dev"), lun))
 		return false;
-	lun->readonly = number_of(n, "readonly", 0);
+	lun->readonly = lio_is_on(n, "readonly", false, true);
 	lun->block_size = block > 0 && block <= 1 << 20 ? (unsigned int)block : 512;
 	if (!strcmp(plugin, "block"))
 		lun->block_size = 0; /* that of the device */
@@ -183,11 +187,11 @@ static bool take_object(struct lio *l, const struct node *n, struct import_lun *
 	if (wwn)
 		lun->naa = naa_of(l, wwn);
 	note_attributes(l, n, of_object, sizeof(of_object) / sizeof(of_object[0]));
-	for (size_t i = 0; next_item(&groups, i, &g); i++) {
-		const char *name = text_of(l, &g, "name");
+	for (size_t i = 0; lio_item(&groups, i, &g); i++) {
+		const char *name = lio_text(l, &g, "name");
 
 		if (name && strcmp(name, "default_tg_pt_gp") != 0)
-			import_note(l->im, line_of(l, &g, NULL),
+			import_note(l->im, lio_line(l, &g, NULL),
 				    "ALUA group %s: not carried over: in riser access belongs to a "
 				    "portal",
 				    name);
@@ -197,13 +201,13 @@ static bool take_object(struct lio *l, const struct node *n, struct import_lun *
 
 static void index_objects(struct lio *l, const struct node *root)
 {
-	struct node list = member_of(root, "storage_objects"), n;
+	struct node list = lio_member(root, "storage_objects"), n;
 	size_t count = json_array_size(list.value);
 
 	l->objects = import_alloc(l->im, (count + 1) * sizeof(*l->objects));
 	l->names = json_object();
-	for (size_t i = 0; next_item(&list, i, &n); i++) {
-		const char *plugin = text_of(l, &n, "plugin"), *name = text_of(l, &n, "name");
+	for (size_t i = 0; lio_item(&list, i, &n); i++) {
+		const char *plugin = lio_text(l, &n, "plugin"), *name = lio_text(l, &n, "name");
 
 		l->objects[i] = n;
 		if (plugin && name)
@@ -242,14 +246,14 @@ static void add_portal(struct lio *l, struct import_target *t, const char *addre
 
 static void take_portals(struct lio *l, struct import_target *t, const struct node *tpg)
 {
-	struct node list = member_of(tpg, "portals"), n;
+	struct node list = lio_member(tpg, "portals"), n;
 
-	for (size_t i = 0; next_item(&list, i, &n); i++) {
-		const char *address = text_of(l, &n, "ip_address");
-		json_int_t port = number_of(&n, "port", 3260);
+	for (size_t i = 0; lio_item(&list, i, &n); i++) {
+		const char *address = lio_text(l, &n, "ip_address");
+		json_int_t port = lio_number(&n, "port", 3260);
 
 		if (!address || port < 1 || port > 65535) {
-			import_note(l->im, line_of(l, &n, NULL),
+			import_note(l->im, lio_line(l, &n, NULL),
 				    "a portal without an address: "
 				    "left out");
 			continue;
@@ -261,152 +265,28 @@ static void take_portals(struct lio *l, struct import_target *t, const struct no
 		}
 		add_portal(l, t, address, port);
 	}
+	/* Now it is at all of riser's. */
 	if (!t->portal_count)
-		import_note(l->im, line_of(l, tpg, NULL),
-			    "target %s: had no portal: it is at all of riser's", t->name);
-}
-
-static void take_user(struct lio *l, struct import_target *t, const struct node *n)
-{
-	const char *name = text_of(l, n, "chap_userid"), *secret = text_of(l, n, "chap_password");
-	const char *mutual = text_of(l, n, "chap_mutual_userid");
-	const char *mutual_secret = text_of(l, n, "chap_mutual_password");
-	struct import_user *u;
-
-	if (!name || !secret)
-		return;
-	for (size_t i = 0; i < t->user_count; i++) {
-		if (!strcmp(t->users[i].name, name) && !strcmp(t->users[i].secret, secret))
-			return; /* of another initiator */
-	}
-	u = import_more(l->im, &t->users, &t->user_count, sizeof(*u));
-	*u = (struct import_user){ .name = name,
-				   .secret = secret,
-				   .mutual_name = mutual && mutual_secret ? mutual : NULL,
-				   .mutual_secret = mutual ? mutual_secret : NULL,
-				   .line = line_of(l, n, "chap_userid") };
-}
-
-static void add_number(struct import *im, unsigned int **list, size_t *count, json_int_t number)
-{
-	unsigned int *at = import_more(im, list, count, sizeof(*at));
-
-	*at = (unsigned int)number;
-}
-
-static bool is_mapped(const struct import_view *v, unsigned int number)
-{
-	for (size_t i = 0; i < v->lun_count; i++) {
-		if (v->luns[i] == number)
-			return true;
-	}
-	return false;
-}
-
-/* What the initiator of an ACL sees. True: it is not everything. */
-static bool take_mapped(struct lio *l, const struct import_target *t, const struct node *acl,
-			const char *who, struct import_view *v)
-{
-	struct node list = member_of(acl, "mapped_luns"), n;
-
-	for (size_t i = 0; next_item(&list, i, &n); i++) {
-		json_int_t index = number_of(&n, "index", 0), lun = number_of(&n, "tpg_lun", 0);
-
-		add_number(l->im, &v->luns, &v->lun_count, lun);
-		if (number_of(&n, "write_protect", 0))
-			add_number(l->im, &v->readonly, &v->readonly_count, lun);
-		if (index != lun)
-			import_note(l->im, line_of(l, &n, NULL),
-				    "%s: lun %lld of the target was its lun %lld: now it is %lld",
-				    who, (long long)lun, (long long)index, (long long)lun);
-	}
-	v->all = true;
-	for (size_t i = 0; i < t->lun_count; i++)
-		v->all &= is_mapped(v, t->luns[i].number);
-	return !v->all || v->readonly_count;
-}
-
-/* A name is what an initiator says of itself; a user of its own it has proved to be. */
-static const char *view_of(struct lio *l, const struct node *list, const char *who,
-			   const char *user)
-{
-	unsigned int count = 0;
-	struct node n;
-
-	for (size_t i = 0; user && next_item(list, i, &n); i++) {
-		const char *other = text_of(l, &n, "chap_userid");
-
-		count += other && !strcmp(other, user);
-	}
-	return count == 1 ? import_text(l->im, "user:%s", user) : who;
-}
-
-/* Demo mode: those that have no ACL. */
-static void add_others(struct lio *l, struct import_target *t, bool readonly)
-{
-	struct import_view *v = import_more(l->im, &t->views, &t->view_count, sizeof(*v));
-
-	*v = (struct import_view){ .who = "any", .all = true, .all_readonly = readonly };
-}
-
-/* One ACL. True: it needs a view. */
-static bool take_acl(struct lio *l, struct import_target *t, const struct node *list,
-		     const struct node *n, const char *who, bool chap)
-{
-	struct import_view *v = import_more(l->im, &t->views, &t->view_count, sizeof(*v));
-
-	v->who = view_of(l, list, who, chap ? text_of(l, n, "chap_userid") : NULL);
-	if (chap)
-		take_user(l, t, n);
-	return take_mapped(l, t, n, who, v);
-}
-
-static void take_acls(struct lio *l, struct import_target *t, const struct node *tpg, bool chap,
-		      bool demo, bool readonly)
-{
-	struct node list = member_of(tpg, "node_acls"), n;
-	bool secrets = false, views = demo && readonly;
-
-	for (size_t i = 0; next_item(&list, i, &n); i++) {
-		const char *who = text_of(l, &n, "node_wwn");
-
-		if (!who || !import_allow(l->im, t, who)) {
-			import_note(l->im, line_of(l, &n, NULL), "%s: is no iSCSI name: left out",
-				    who ? who : "an ACL");
-			continue;
-		}
-		views |= take_acl(l, t, &list, &n, who, chap);
-		secrets |= text_of(l, &n, "chap_userid") != NULL;
-	}
-	if (views && demo)
-		add_others(l, t, readonly);
-	if (!views)
-		t->view_count = 0;
-	if (secrets && !chap)
-		import_note(l->im, line_of(l, tpg, NULL),
-			    "target %s: has secrets, but authentication is 0 and LIO asks nobody: "
-			    "they are left out; to ask, add chap USER { secret-file = FILE }",
-			    t->name);
-	if (t->user_count > 1)
-		import_note(
-			l->im, line_of(l, tpg, NULL),
-			"target %s: each initiator had a secret of its own: now each may log in "
-			"with any of them",
-			t->name);
+		t->closed = "it had no portal";
 }
 
 static void take_luns(struct lio *l, struct import_target *t, const struct node *tpg)
 {
-	struct node list = member_of(tpg, "luns"), n;
+	struct node list = lio_member(tpg, "luns"), n;
 
-	for (size_t i = 0; next_item(&list, i, &n); i++) {
-		const char *object = text_of(l, &n, "storage_object");
-		struct import_lun lun = { .number = (unsigned int)number_of(&n, "index", 0),
+	for (size_t i = 0; lio_item(&list, i, &n); i++) {
+		const char *object = lio_text(l, &n, "storage_object");
+		json_int_t number = lio_number(&n, "index", -1);
+		struct import_lun lun = { .number = (unsigned int)number,
 					  .file = l->im->file,
-					  .line = line_of(l, &n, NULL) };
+					  .line = lio_line(l, &n, NULL) };
 		struct import_lun *at;
 
-		if (!object || !find_object(l, object, &lun))
+		if (!object || !lio_is_lun(number)) {
+			import_note(l->im, lun.line, "a LUN without a number or object: left out");
+			continue;
+		}
+		if (!find_object(l, object, &lun))
 			continue;
 		at = import_more(l->im, &t->luns, &t->lun_count, sizeof(*at));
 		*at = lun;
@@ -415,36 +295,32 @@ static void take_luns(struct lio *l, struct import_target *t, const struct node 
 
 static void take_group(struct lio *l, struct import_target *t, const struct node *tpg)
 {
-	struct node attributes = member_of(tpg, "attributes");
-	bool chap = number_of(&attributes, "authentication", 0);
-	bool demo = number_of(&attributes, "generate_node_acls", 0);
+	struct group g = lio_group(l, tpg);
 
-	if (!number_of(tpg, "enable", 1)) {
-		import_note(l->im, line_of(l, tpg, "enable"),
+	if (!lio_is_on(tpg, "enable", true, false)) {
+		import_note(l->im, lio_line(l, tpg, "enable"),
 			    "target %s: a portal group that is not enabled is left out", t->name);
 		return;
 	}
 	take_luns(l, t, tpg);
 	take_portals(l, t, tpg);
-	if (demo)
+	if (g.demo)
 		t->any = true;
-	if (chap)
-		take_user(l, t, tpg);
-	take_acls(l, t, tpg, chap, demo, number_of(&attributes, "demo_mode_write_protect", 1));
-	if (demo)
+	lio_acls(l, t, tpg, &g);
+	if (g.demo)
 		t->name_count = 0; /* anybody means also those that are named */
-	t->chap = chap;
+	t->chap = g.chap;
 	note_attributes(l, tpg, of_group, sizeof(of_group) / sizeof(of_group[0]));
 }
 
 static void take_target(struct lio *l, const struct node *n)
 {
-	const char *fabric = text_of(l, n, "fabric"), *name = text_of(l, n, "wwn");
-	struct node list = member_of(n, "tpgs"), tpg;
+	const char *fabric = lio_text(l, n, "fabric"), *name = lio_text(l, n, "wwn");
+	struct node list = lio_member(n, "tpgs"), tpg;
 	struct import_target *t;
 
 	if (!fabric || !name || strcmp(fabric, "iscsi") != 0) {
-		import_note(l->im, line_of(l, n, NULL),
+		import_note(l->im, lio_line(l, n, NULL),
 			    "%s: a target of %s: left out: riser serves iSCSI and iSER",
 			    name ? name : "?", fabric ? fabric : "?");
 		return;
@@ -452,13 +328,13 @@ static void take_target(struct lio *l, const struct node *n)
 	t = import_more(l->im, &l->im->targets, &l->im->target_count, sizeof(*t));
 	*t = (struct import_target){ .name = name,
 				     .file = l->im->file,
-				     .line = line_of(l, n, "wwn") };
-	for (size_t i = 0; next_item(&list, i, &tpg); i++) {
+				     .line = lio_line(l, n, "wwn") };
+	for (size_t i = 0; lio_item(&list, i, &tpg); i++) {
 		if (i)
-			import_note(l->im, line_of(l, &tpg, NULL),
+			import_note(l->im, lio_line(l, &tpg, NULL),
 				    "target %s: portal group %lld: left out with its LUNs and "
 				    "initiators: riser has the same for all portals of a target",
-				    name, (long long)number_of(&tpg, "tag", 0));
+				    name, (long long)lio_number(&tpg, "tag", 0));
 		else
 			take_group(l, t, &tpg);
 	}
@@ -466,26 +342,34 @@ static void take_target(struct lio *l, const struct node *n)
 
 static void take_discovery(struct lio *l)
 {
-	struct node root = { l->root, l->text }, list = member_of(&root, "fabric_modules"), n;
+	struct node root = { l->root, l->text }, list = lio_member(&root, "fabric_modules"), n;
 
-	for (size_t i = 0; next_item(&list, i, &n); i++) {
-		const char *user = text_of(l, &n, "discovery_userid");
-		const char *secret = text_of(l, &n, "discovery_password");
+	for (size_t i = 0; lio_item(&list, i, &n); i++) {
+		const char *user = lio_text(l, &n, "discovery_userid");
+		const char *secret = lio_text(l, &n, "discovery_password");
 		struct import_user *u;
 
-		if (!user || !secret || !number_of(&n, "discovery_enable_auth", 0))
+		if (!user || !secret || !lio_is_on(&n, "discovery_enable_auth", false, true))
 			continue;
 		u = import_more(l->im, &l->im->discovery, &l->im->discovery_count, sizeof(*u));
 		*u = (struct import_user){ .name = user,
 					   .secret = secret,
-					   .mutual_name = text_of(l, &n, "discovery_mutual_userid"),
-					   .line = line_of(l, &n, "discovery_userid") };
-		u->mutual_secret = text_of(l, &n, "discovery_mutual_password");
+					   .mutual_name =
+						   lio_text(l, &n, "discovery_mutual_userid"),
+					   .line = lio_line(l, &n, "discovery_userid") };
+		u->mutual_secret = lio_text(l, &n, "discovery_mutual_password");
 		if (!u->mutual_secret)
 			u->mutual_name = NULL;
 		else if (!u->mutual_name)
 			u->mutual_secret = NULL;
 	}
+}
+
+static size_t length_before(const char *text, const char *word)
+{
+	const char *at = strstr(text, word);
+
+	return at ? (size_t)(at - text) : strlen(text);
 }
 
 void import_lio(struct import *im, const char *path)
@@ -503,7 +387,9 @@ void import_lio(struct import *im, const char *path)
 	l.counted = l.text;
 	json = json_loadb(l.text, len, JSON_REJECT_DUPLICATES, &error);
 	if (!json) {
-		import_fail(im, error.line > 0 ? (unsigned int)error.line : 0, "%s", error.text);
+		/* What stands behind "near" may be a secret. */
+		import_fail(im, error.line > 0 ? (unsigned int)error.line : 0, "%.*s",
+			    (int)length_before(error.text, " near "), error.text);
 		return;
 	}
 	l.root = json;
@@ -511,8 +397,8 @@ void import_lio(struct import *im, const char *path)
 	index_objects(&l, &root);
 	if (!json_is_array(json_object_get(json, "targets")))
 		import_fail(im, 0, "there is no list of targets: is this a saveconfig.json?");
-	list = member_of(&root, "targets");
-	for (size_t i = 0; next_item(&list, i, &n); i++)
+	list = lio_member(&root, "targets");
+	for (size_t i = 0; lio_item(&list, i, &n); i++)
 		take_target(&l, &n);
 	take_discovery(&l);
 	json_decref(l.names);

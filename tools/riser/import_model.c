@@ -212,7 +212,10 @@ static bool is_address(const char *text)
 		return false;
 	memcpy(host, text, len);
 	host[len] = '\0';
-	return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+	if (inet_pton(AF_INET, host, bytes) == 1)
+		return !slash || strtoul(slash + 1, NULL, 10) <= 32;
+	return inet_pton(AF_INET6, host, bytes) == 1 &&
+	       (!slash || strtoul(slash + 1, NULL, 10) <= 128);
 }
 
 /* A network as riserd wants it: without bits beyond its length. */
@@ -263,7 +266,8 @@ bool import_allow(struct import *im, struct import_target *t, const char *who)
 
 bool import_restrict(struct import *im, struct import_target *t, const char *who, bool name)
 {
-	if (import_allow(im, t, who))
+	/* tgt and ctld compare each with the one that it is said to be. */
+	if (import_is_name(who) == name && import_allow(im, t, who))
 		return true;
 	if (name)
 		t->lost_name = true;

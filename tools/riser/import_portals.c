@@ -41,11 +41,11 @@ static bool is_portal(const char *text)
 	       inet_pton(six ? AF_INET6 : AF_INET, host, bytes) == 1;
 }
 
-/* "ADDR" or "ADDR:PORT", where ADDR may be a name, too. */
+/* "ADDR" or "ADDR:PORT", where ADDR may be a name, too, whose last label is no number. */
 static bool is_redirect(const char *text)
 {
 	size_t len = strcspn(text, ":");
-	bool letter = false;
+	bool named = false;
 
 	if (is_portal(text))
 		return true;
@@ -54,9 +54,9 @@ static bool is_redirect(const char *text)
 
 		if (!isalnum((unsigned char)text[i]) && !strchr(edge ? "" : "-.", text[i]))
 			return false;
-		letter |= isalpha((unsigned char)text[i]);
+		named = text[i] != '.' && (named || !isdigit((unsigned char)text[i]));
 	}
-	return len && len <= 63 && letter && !text[len];
+	return len && len <= 63 && named && !text[len];
 }
 
 static void check_redirect(struct import *im, const char **redirect, const char *of)

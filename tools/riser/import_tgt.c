@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "import_apache.h"
 
@@ -30,6 +31,7 @@ struct reader {
 	const char *out_user, *out_secret;
 	unsigned int out_line;
 	bool iser_said;
+	bool by_isns; /* who may log in is what an iSNS server says */
 };
 
 /* --- What keys mean */
@@ -140,8 +142,12 @@ static void set_serial(struct reader *r, struct store *s, struct apache_line *l)
 
 static void set_readonly(struct reader *r, struct store *s, struct apache_line *l)
 {
+	/* What tgt may have taken for a yes, once, is one. */
+	bool off = !strcmp(l->value, "0") || !strcasecmp(l->value, "no") ||
+		   !strcasecmp(l->value, "off");
+
 	(void)r;
-	s->lun.readonly = is_on(l->value);
+	s->lun.readonly |= !off;
 	s->readonly_said = true;
 }
 
@@ -282,10 +288,11 @@ static void target_line(struct reader *r, struct apache_line *l)
 	} else if (!strcmp(l->key, "outgoinguser")) {
 		take_outgoing(r, l);
 	} else if (!strcmp(l->key, "initiator-address") || !strcmp(l->key, "initiator-name")) {
-		if (!import_restrict(r->im, t, l->value, !strcmp(l->key, "initiator-name")))
-			import_note(r->im, l->number,
-				    "%s %s: neither an iSCSI name nor an address: left out", l->key,
-				    l->value);
+		bool name = !strcmp(l->key, "initiator-name");
+
+		if (!import_restrict(r->im, t, l->value, name))
+			import_note(r->im, l->number, "%s %s: is no %s: left out", l->key, l->value,
+				    name ? "iSCSI name" : "address in numbers");
 	} else if (!strcmp(l->key, "driver")) {
 		set_driver(r, l);
 	} else if (!strcmp(l->key, "controller_tid")) {
@@ -312,10 +319,12 @@ static void global_line(struct reader *r, struct apache_line *l)
 		import_note(r->im, l->number,
 			    "outgoingdiscoveryuser: not carried over: add mutual and "
 			    "mutual-secret-file to a chap of discovery");
+	else if (!strcmp(l->key, "iSNSAccessControl") && strcasecmp(l->value, "off") != 0)
+		r->by_isns = true;
 	else if (!strncmp(l->key, "iSNS", 4))
 		import_note(r->im, l->number,
-			    "%s %s: not carried over: riserd registers with a server by --isns",
-			    l->key, l->value);
+			    "%s %s: not carried over: in riser.conf it is isns = ADDR", l->key,
+			    l->value);
 	else if (strcmp(l->key, "ignore-errors") != 0 && strcmp(l->key, "control-port") != 0)
 		import_note(r->im, l->number,
 			    "%s: not carried over: riser does not know what it "
@@ -492,6 +501,8 @@ void import_tgt(struct import *im, const char *path)
 	apache_read(&files, path);
 	if (!im->failed && r.target)
 		import_fail(im, r.target->line, "<target %s> has no end", r.target->name);
+	for (size_t i = 0; i < im->target_count && r.by_isns; i++)
+		im->targets[i].closed = "an iSNS server said who may (iSNSAccessControl)";
 	if (!im->failed)
 		im->file = path;
 }

@@ -80,7 +80,8 @@ static enum status conclude(const struct riser *r, const char *what, const json_
 		return done ? STATUS_OK : STATUS_FAILED;
 	}
 	if (done) {
-		printf("%s: done, %s\n", what, human_size((uint64_t)member_real(job, "done")));
+		printf("%s: done, %s\n", shown(what),
+		       human_size((uint64_t)member_real(job, "done")));
 		return STATUS_OK;
 	}
 	return fail(r, STATUS_FAILED, what,
@@ -112,8 +113,7 @@ static enum status wait_for(struct riser *r, const char *id, double until)
 		enum status status = client_call(r, "job.show", json_pack("{s:s}", "id", id), &job);
 		bool over = !status && is_over(job);
 
-		/* What has ended does not know its LUN any more. */
-		if (!status && (!over || !what[0]))
+		if (!status)
 			title(job, what, sizeof(what));
 		if (!status && !over)
 			progress_show(&p, what, (uint64_t)member_number(job, "done"),
@@ -153,7 +153,7 @@ static enum status wait_for_all(struct riser *r, double until)
 static enum status run_wait(struct riser *r, const struct args *a)
 {
 	struct sigaction stop = { .sa_handler = interrupt }, old;
-	double seconds = args_real(a, "for", 0), until = seconds > 0 ? now() + seconds : 0;
+	double until = args_flag(a, "for") ? now() + args_real(a, "for", 0) : 0;
 	enum status status = STATUS_OK;
 
 	interrupted = 0;
@@ -179,7 +179,7 @@ static void show_canceled(struct riser *r, const json_t *job)
 	if (r->dry_run)
 		show_dry_run(r, "cancel the %s", title(job, what, sizeof(what)));
 	else
-		printf("%s: canceled, it ends soon\n", title(job, what, sizeof(what)));
+		printf("%s: canceled, it ends soon\n", shown(title(job, what, sizeof(what))));
 }
 
 const struct command job_commands[] = {

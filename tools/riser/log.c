@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* riser log level; riser events */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "commands.h"
@@ -22,6 +24,9 @@ static enum status run_level(struct riser *r, const struct args *a)
 	json_t *result;
 	enum status status;
 
+	if (r->dry_run && !level)
+		return fail(r, STATUS_USAGE, "LEVEL", "name one: debug, info, warn or error",
+			    "without a level nothing would change");
 	status = client_call(r, level ? "log.set" : "log.get", args_params(r, a), &result);
 	if (status)
 		return status;
@@ -73,8 +78,8 @@ static void print_event(const struct riser *r, const json_t *e)
 		out_json(e);
 		return;
 	}
-	printf("%s  %s%-12s%s", member_text(e, "time"), paint(r, event_color(type)), type,
-	       paint(r, COLOR_OFF));
+	printf("%s  %s%-12s%s", shown(member_text(e, "time")), paint(r, event_color(type)),
+	       shown(type), paint(r, COLOR_OFF));
 	for (unsigned int i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 		const char *text = member_text(e, keys[i]);
 
@@ -124,6 +129,22 @@ static bool is_wanted(const struct args *a, const json_t *e)
 	return true;
 }
 
+/* Until riserd says something; false: nobody reads any more what we would print of it. */
+static bool await(const struct riser *r)
+{
+	struct pollfd p[2] = { { .fd = client_fd(r), .events = POLLIN }, { .fd = STDOUT_FILENO } };
+
+	while (!interrupted && p[0].fd >= 0 && !client_pending(r)) {
+		if (poll(p, 2, -1) < 0)
+			break;
+		if (p[1].revents)
+			return false;
+		if (p[0].revents)
+			break;
+	}
+	return true;
+}
+
 /* Until Ctrl-C, or nobody reads any more. */
 static enum status follow(struct riser *r, const struct args *a, int64_t seen)
 {
@@ -133,7 +154,7 @@ static enum status follow(struct riser *r, const struct args *a, int64_t seen)
 	interrupted = 0;
 	sigaction(SIGINT, &stop, &old_int);
 	sigaction(SIGTERM, &stop, &old_term);
-	while (!interrupted && !ferror(stdout)) {
+	while (!interrupted && !ferror(stdout) && await(r)) {
 		json_t *n;
 		const json_t *e;
 
@@ -146,7 +167,7 @@ static enum status follow(struct riser *r, const struct args *a, int64_t seen)
 		if (!strcmp(member_text(n, "method"), "events.lost"))
 			print_lost(r, e);
 		/* Those between the list and the subscription have come twice. */
-		if (member_number(e, "seq") > seen && is_wanted(a, e))
+		else if (member_number(e, "seq") > seen && is_wanted(a, e))
 			print_event(r, e);
 		json_decref(n);
 	}
@@ -185,7 +206,9 @@ const struct command events_commands[] = {
 	{ .noun = "events",
 	  .about =
 		  "What has happened: logins, refusals with their reason, resets, lost paths, reloads",
-	  .details = "With --json one object per line.",
+	  .details =
+		  "With --json one object per line. Type job: what riser job list has begins and "
+		  "ends; of a copy that is told when it has taken a second.",
 	  .options = WORDS({ .name = "follow",
 			     .letter = 'f',
 			     .about = "go on with what happens from now on" },

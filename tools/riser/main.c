@@ -9,6 +9,7 @@
 
 #include "client.h"
 #include "complete.h"
+#include "out.h"
 
 static bool set(const char *name)
 {
@@ -27,6 +28,7 @@ int main(int argc, char **argv)
 	const char *term = getenv("TERM");
 	enum status status;
 
+	out_open_standard();
 	setlocale(LC_CTYPE, "");
 	/* Who reads our output may stop: then printing fails, and nothing dies half-way. */
 	signal(SIGPIPE, SIG_IGN);

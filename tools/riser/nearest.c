@@ -41,6 +41,8 @@ const char *nearest(const char *word, const char *(*next)(void *arg), void *arg)
 	unsigned int best = len < 6 ? 1 : (unsigned int)len / 3;
 	const char *found = NULL, *candidate;
 
+	if (len > LETTERS)
+		return NULL;
 	while ((candidate = next(arg))) {
 		unsigned int d = distance(word, candidate);
 

@@ -16,8 +16,27 @@ enum color health_color(const char *health);
 
 /* One JSON text and a newline, on stdout. */
 void out_json(const json_t *value);
-/* Text of others: control characters and what is no UTF-8 become '?', so that it cannot drive the terminal. */
+/* Text of others: control characters, those that nobody sees or that turn the direction of writing, and
+ * what is no UTF-8 become '?', so that it can neither drive the terminal nor pass for another. */
 void out_text(FILE *to, const char *text);
+/* The same with its lines and tabs. */
+void out_lines(FILE *to, const char *text);
+/* The same in at most so many columns of the screen; the last is '>' if there was more. */
+void out_cut(FILE *to, const char *text, unsigned int columns);
+/* The same for printf(): the text itself if it may be shown, else a copy of at most 511 bytes that is
+ * overwritten after 16 calls. */
+const char *shown(const char *text);
+/* Makes UTF-8 of a text in its place: '?' for each byte that is none. */
+void text_mend(char *text);
+/* A JSON string; what is no UTF-8 is mended. NULL: no memory. */
+json_t *text_json(const char *text);
+/* Of stdin, stdout and stderr, what is closed is opened to nothing: else the socket of riserd, or a file,
+ * would get its number and what is printed. */
+void out_open_standard(void);
+/* Whether nobody reads stdout any more. */
+bool out_unread(void);
+/* After a command: what could not be written is an error, unless nobody reads it. Returns the status. */
+enum status out_end(enum status status);
 /* Bytes of the first character; 0: it is no UTF-8. */
 size_t text_letter(const char *text);
 /* Whether all of it is UTF-8; NULL is. */

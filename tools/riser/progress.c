@@ -10,6 +10,7 @@
 #include "out.h"
 
 enum { BAR = 24, LINE_MAX_S = 60, LINE_PERCENT = 10, COLUMNS_MAX = 512 };
+enum { PERCENT = 5, NAME_LEAST = 8 }; /* columns: " 100%", and so many of the name */
 
 static double now(void)
 {
@@ -28,7 +29,7 @@ static unsigned int columns(void)
 {
 	struct winsize w;
 
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || w.ws_col < 20)
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || !w.ws_col)
 		return 80;
 	return w.ws_col < COLUMNS_MAX ? w.ws_col : COLUMNS_MAX;
 }
@@ -49,12 +50,19 @@ static void draw(const struct progress *p, const char *what, const char *figures
 		 unsigned int percent)
 {
 	const char *full = p->r->utf8 ? "\u2588" : "#", *empty = p->r->utf8 ? "\u2591" : ".";
-	unsigned int room = columns(), used = BAR + 6 + text_width(figures);
-	int name = room > used ? (int)(room - used - 1) : 0;
+	unsigned int room = columns() - 1, used = PERCENT, bar = BAR;
 
-	fprintf(stderr, "\r%.*s ", name, what);
-	for (unsigned int i = 0; i < BAR; i++)
-		fputs(i * 100 < percent * BAR ? full : empty, stderr);
+	/* What does not fit is left out: a second line would stay for ever. */
+	if (used + bar + 1 + text_width(figures) + NAME_LEAST > room)
+		figures = "";
+	if (used + bar + 1 + text_width(figures) + NAME_LEAST > room)
+		bar = 0;
+	used += (bar ? bar + 1 : 0) + text_width(figures);
+	fputc('\r', stderr);
+	out_cut(stderr, what, room > used ? room - used : 0);
+	fputs(bar ? " " : "", stderr);
+	for (unsigned int i = 0; i < bar; i++)
+		fputs(i * 100 < percent * bar ? full : empty, stderr);
 	fprintf(stderr, " %3u%%%s\033[K", percent, figures);
 	fflush(stderr);
 }
@@ -82,7 +90,7 @@ void progress_show(struct progress *p, const char *what, uint64_t done, uint64_t
 	if (terminal)
 		draw(p, what, total ? figures : "", percent);
 	else
-		fprintf(stderr, "%s: %u%%,%s\n", what, percent, figures);
+		fprintf(stderr, "%s: %u%%,%s\n", shown(what), percent, figures);
 }
 
 void progress_end(struct progress *p)

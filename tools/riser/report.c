@@ -24,15 +24,6 @@ bool is_text(const char *text)
 	return len;
 }
 
-static void plain(char *text)
-{
-	for (size_t len; *text; text += len ? len : 1) {
-		len = text_letter(text);
-		if (!len)
-			*text = '?';
-	}
-}
-
 enum status fail(const struct riser *r, enum status status, const char *object, const char *hint,
 		 const char *fmt, ...)
 {
@@ -45,7 +36,7 @@ enum status fail(const struct riser *r, enum status status, const char *object, 
 	va_end(ap);
 	if (r->json) {
 		/* JSON is UTF-8, and words that were typed need not be; nor may a cut go through a letter. */
-		plain(message);
+		text_mend(message);
 		object = is_text(object) ? object : NULL;
 		hint = is_text(hint) ? hint : NULL;
 		e = json_pack("{s:{s:i, s:s, s:{s:s, s:i, s:s*, s:s*}}}", "error", "code",

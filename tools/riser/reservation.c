@@ -104,7 +104,7 @@ static void show_set(struct riser *r, const json_t *result)
 {
 	out_text(stdout, member_text(result, "target"));
 	printf(": group %lld %s %s\n", (long long)member_number(result, "tag"),
-	       r->dry_run ? "would be" : "is", member_text(result, "access"));
+	       r->dry_run ? "would be" : "is", shown(member_text(result, "access")));
 }
 
 #define ONE_TARGET \

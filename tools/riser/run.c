@@ -109,10 +109,7 @@ enum status command_run(struct riser *r, struct args *a)
 
 	if (status)
 		return status;
-	status = a->command->run ? a->command->run(r, a) : call_method(r, a);
-	if (fflush(stdout) && !status)
-		status = STATUS_FAILED;
-	return status;
+	return a->command->run ? a->command->run(r, a) : call_method(r, a);
 }
 
 enum status command_line(struct riser *r, int count, char **words)
@@ -123,5 +120,5 @@ enum status command_line(struct riser *r, int count, char **words)
 	if (!status && a)
 		status = command_run(r, a);
 	args_free(a);
-	return status;
+	return out_end(status);
 }

@@ -57,7 +57,7 @@ static void show_kicked(struct riser *r, const json_t *result)
 
 	each_member(ended, id)
 		printf("%s session %s\n", r->dry_run ? "would end" : "ended",
-		       json_is_string(id) ? json_string_value(id) : "?");
+		       json_is_string(id) ? shown(json_string_value(id)) : "?");
 }
 
 static enum status kick(struct riser *r, const struct args *a, const char *key, const char *who)

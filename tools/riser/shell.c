@@ -270,14 +270,16 @@ static const char *next_line(EditLine *el)
 	return length > 0 ? line : NULL;
 }
 
-static void run_terminal(struct shell *s)
+/* False: there is none that it can use. */
+static bool run_terminal(struct shell *s)
 {
 	EditLine *el = el_init("riser", stdin, stdout, stderr);
 	History *past = history_init();
+	bool fine = el && past;
 	const char *line;
 	HistEvent event;
 
-	if (el && past) {
+	if (fine) {
 		history(past, &event, H_SETSIZE, 500);
 		el_set(el, EL_CLIENTDATA, s);
 		el_set(el, EL_PROMPT, prompt);
@@ -300,6 +302,7 @@ static void run_terminal(struct shell *s)
 		history_end(past);
 	if (el)
 		el_end(el);
+	return fine;
 }
 
 static enum status run_shell(struct riser *r, const struct args *a)
@@ -308,8 +311,10 @@ static enum status run_shell(struct riser *r, const struct args *a)
 
 	(void)a;
 	if (isatty(STDIN_FILENO) && r->terminal) {
-		run_terminal(&s);
-		return STATUS_OK;
+		if (run_terminal(&s))
+			return STATUS_OK;
+		return fail(r, STATUS_FAILED, NULL, "write commands to its standard input",
+			    "the shell cannot use this terminal");
 	}
 	run_script(&s);
 	return s.status;

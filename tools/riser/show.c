@@ -57,7 +57,7 @@ void show_dry_run(const struct riser *r, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (r->json) {
-		o = json_pack("{s:b, s:s}", "dry_run", 1, "would", text);
+		o = json_pack("{s:b, s:o}", "dry_run", 1, "would", text_json(text));
 		out_json(o);
 		json_decref(o);
 		return;

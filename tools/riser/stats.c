@@ -93,7 +93,7 @@ static void show_objects(const struct riser *r, const char *title, const json_t 
 	const json_t *first = json_array_get(array, 0), *o;
 	const char *keys[COLUMNS];
 	unsigned int count = first ? pick(first, keys) : 0;
-	char columns[512] = "";
+	char columns[COLUMNS * 32] = "";
 	struct table *t;
 
 	if (!count)
@@ -105,7 +105,7 @@ static void show_objects(const struct riser *r, const char *title, const json_t 
 		for (unsigned int i = 0; i < count; i++)
 			plain_cell(t, keys[i], json_object_get(o, keys[i]));
 	}
-	printf("%s%s%s\n", paint(r, COLOR_BOLD), title, paint(r, COLOR_OFF));
+	printf("%s%s%s\n", paint(r, COLOR_BOLD), shown(title), paint(r, COLOR_OFF));
 	table_print(r, t);
 	putchar('\n');
 	table_free(t);
@@ -113,10 +113,12 @@ static void show_objects(const struct riser *r, const char *title, const json_t 
 
 static void show_count(const char *key, const json_t *value)
 {
-	printf("%14lld  ", (long long)json_integer_value(value));
-	for (; *key; key++)
-		putchar(*key == '_' ? ' ' : *key < ' ' ? '?' : *key);
-	putchar('\n');
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s", key);
+	for (char *c = name; *c; c++)
+		*c = *c == '_' ? ' ' : *c;
+	printf("%14lld  %s\n", (long long)json_integer_value(value), shown(name));
 }
 
 /* {reason: count}: those that have happened. */
@@ -129,7 +131,7 @@ static void show_counts(const struct riser *r, const char *title, const json_t *
 	json_object_foreach((json_t *)counts, key, value) any |= json_integer_value(value) != 0;
 	if (!any)
 		return;
-	printf("%s%s%s\n", paint(r, COLOR_BOLD), title, paint(r, COLOR_OFF));
+	printf("%s%s%s\n", paint(r, COLOR_BOLD), shown(title), paint(r, COLOR_OFF));
 	json_object_foreach((json_t *)counts, key, value)
 	{
 		if (json_integer_value(value))
@@ -232,7 +234,7 @@ static void show_histogram(const struct riser *r, const char *stage, const json_
 
 	histogram_add(&h, json_object_get(o, "buckets"), 1);
 	total = histogram_count(&h);
-	printf("%s%-10s%s %lld commands", paint(r, COLOR_BOLD), stage, paint(r, COLOR_OFF),
+	printf("%s%-10s%s %lld commands", paint(r, COLOR_BOLD), shown(stage), paint(r, COLOR_OFF),
 	       (long long)total);
 	if (total)
 		printf(", p50 %s, p90 %s, p99 %s", human_ns(histogram_percentile(&h, 50)),

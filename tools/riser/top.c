@@ -146,33 +146,55 @@ static void print_json(const struct top *t, const struct rate *rates, size_t cou
 	json_decref(all);
 }
 
+/* Of the terminal; a serial line may not know. */
+static struct winsize screen_size(void)
+{
+	struct winsize size = { 0 };
+
+	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	size.ws_row = size.ws_row ? size.ws_row : 24;
+	size.ws_col = size.ws_col ? size.ws_col : 80;
+	return size;
+}
+
+static void print_table(const struct top *t, const struct table *table, const char *head)
+{
+	static const char keys[] = "[l]un [t]arget [s]ession  [i]ops [r]ead [w]rite [p]99 [q]ueue "
+				   "[e]rrors  [x] exit";
+	struct winsize size = screen_size();
+
+	if (!t->screen) {
+		puts(head);
+		table_print(t->r, table);
+		putchar('\n');
+		return;
+	}
+	printf("\033[H\033[J%s", paint(t->r, COLOR_BOLD));
+	out_cut(stdout, head, size.ws_col);
+	printf("%s\n%s", paint(t->r, COLOR_OFF), paint(t->r, COLOR_DIM));
+	out_cut(stdout, keys, size.ws_col);
+	printf("%s\n\n", paint(t->r, COLOR_OFF));
+	table_print_to(t->r, table, size.ws_col, size.ws_row > 5 ? size.ws_row - 4 : 1);
+}
+
 static void print_screen(const struct top *t, const struct rate *rates, size_t count)
 {
 	struct rate total = sample_total(rates, count);
-	struct winsize size = { .ws_row = 24, .ws_col = 80 };
 	struct table *table = table_of(t, rates, count);
 	const char *sort = "";
-	char now[32];
+	char now[32], head[320];
 
 	time_text(now, sizeof(now), false);
 	for (unsigned int i = 0; i < sizeof(sorts) / sizeof(*sorts); i++) {
 		if (sorts[i].key == t->sort)
 			sort = sorts[i].name;
 	}
-	if (t->screen) {
-		ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-		printf("\033[H\033[J%sriser top%s  %s  by %s, sorted by %s  %s\n",
-		       paint(t->r, COLOR_BOLD), paint(t->r, COLOR_OFF), now, views[t->by], sort,
-		       rate_text(&total));
-		printf("%s[l]un [t]arget [s]ession  [i]ops [r]ead [w]rite [p]99 [q]ueue [e]rrors  "
-		       "[x] exit%s\n\n",
-		       paint(t->r, COLOR_DIM), paint(t->r, COLOR_OFF));
-		table_print_to(t->r, table, size.ws_col, size.ws_row > 5 ? size.ws_row - 4 : 1);
-	} else {
-		printf("%s  by %s  %s\n", now, views[t->by], rate_text(&total));
-		table_print(t->r, table);
-		putchar('\n');
-	}
+	if (t->screen)
+		snprintf(head, sizeof(head), "riser top  %s  by %s, sorted by %s  %s", now,
+			 views[t->by], sort, rate_text(&total));
+	else
+		snprintf(head, sizeof(head), "%s  by %s  %s", now, views[t->by], rate_text(&total));
+	print_table(t, table, head);
 	table_free(table);
 	fflush(stdout);
 }
@@ -292,6 +314,8 @@ static enum status run_top(struct riser *r, const struct args *a)
 
 	if (t.interval < 0.1)
 		return fail(r, STATUS_USAGE, NULL, "0.1 at least", "--interval: too short");
+	if (args_number(a, "count", 1) < 1)
+		return fail(r, STATUS_USAGE, NULL, "1 at least", "--count: too few");
 	ended = 0;
 	sigaction(SIGINT, &stop, &old[0]);
 	sigaction(SIGTERM, &stop, &old[1]);

@@ -37,6 +37,7 @@ struct trace {
 	uint16_t port; /* of a portal that Wireshark will not take for iSCSI; 0: none */
 	uint64_t begun, until; /* ns, CLOCK_REALTIME */
 	uint64_t told; /* ns: progress was shown last */
+	int error; /* errno of the write that failed */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -91,7 +92,7 @@ static void show_progress(struct trace *t, uint64_t now)
 		return;
 	t->told = now;
 	fprintf(stderr, "\r%s: %llu PDUs of %llu connections, %llu lost; Ctrl-C ends\033[K",
-		t->name, (unsigned long long)t->pdus, (unsigned long long)t->connections,
+		shown(t->name), (unsigned long long)t->pdus, (unsigned long long)t->connections,
 		(unsigned long long)rings_lost(t->rings));
 }
 
@@ -108,7 +109,8 @@ static bool drain(struct trace *t, uint64_t until)
 			t->port = be16_get(record->target.port);
 		t->pdus++;
 	}
-	fflush(t->file);
+	if ((fflush(t->file) || ferror(t->file)) && !t->error)
+		t->error = errno;
 	return t->pdus < t->most;
 }
 
@@ -121,11 +123,17 @@ static bool riserd_gone(struct trace *t, int ms)
 	return poll(&p, 1, ms) > 0 && recv(p.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
+static enum status write_failed(const struct trace *t)
+{
+	return fail(t->r, STATUS_FAILED, t->name, NULL, "%s: %s",
+		    t->file == stdout ? "standard output" : t->name, strerror(t->error));
+}
+
 static enum status follow(struct trace *t)
 {
 	bool gone = false;
 
-	while (!interrupted && !gone && !ferror(t->file)) {
+	while (!interrupted && !gone && !t->error) {
 		uint64_t now = now_ns();
 
 		if (!drain(t, now - SETTLE_NS) || now >= t->until)
@@ -137,8 +145,8 @@ static enum status follow(struct trace *t)
 		drain(t, UINT64_MAX);
 	if (t->told)
 		fputc('\n', stderr);
-	if (ferror(t->file))
-		return fail(t->r, STATUS_FAILED, t->name, NULL, "%s: %s", t->name, strerror(errno));
+	if (t->error)
+		return write_failed(t);
 	if (gone)
 		return fail(t->r, STATUS_NOT_RUNNING, NULL, "see its log",
 			    "riserd has ended; %s has what was traced until then", t->name);
@@ -152,7 +160,7 @@ static void conclude(struct trace *t, const json_t *result)
 
 	drain(t, UINT64_MAX);
 	if (t->r->json) {
-		json = json_pack("{s:s, s:I, s:I, s:I}", "file", t->name, "pdus",
+		json = json_pack("{s:o, s:I, s:I, s:I}", "file", text_json(t->name), "pdus",
 				 (json_int_t)t->pdus, "lost", (json_int_t)lost, "connections",
 				 (json_int_t)t->connections);
 		json_dumpf(json, t->file == stdout ? stderr : stdout, JSON_COMPACT);
@@ -160,7 +168,7 @@ static void conclude(struct trace *t, const json_t *result)
 		json_decref(json);
 		return;
 	}
-	fprintf(stderr, "%s: %llu PDUs of %llu connections, %llu lost\n", t->name,
+	fprintf(stderr, "%s: %llu PDUs of %llu connections, %llu lost\n", shown(t->name),
 		(unsigned long long)t->pdus, (unsigned long long)t->connections,
 		(unsigned long long)lost);
 	if (lost)
@@ -193,7 +201,7 @@ static enum status with_rings(struct trace *t)
 		return status;
 	conclude(t, result);
 	json_decref(result);
-	return STATUS_OK;
+	return t->error ? write_failed(t) : STATUS_OK;
 }
 
 static enum status begin(struct trace *t, const struct args *a)
@@ -211,13 +219,13 @@ static enum status begin(struct trace *t, const struct args *a)
 		return fail(t->r, STATUS_FAILED, NULL, "raise the number of open files (ulimit -n)",
 			    "riserd's answer came without the memory of the capture");
 	t->rings = rings_open(fd, why, sizeof(why));
-	if (t->part[0] && rename(t->part, t->name))
-		return fail(t->r, STATUS_FAILED, t->name, NULL, "%s: %s", t->name, strerror(errno));
-	t->part[0] = '\0';
 	t->pcap = pcap_new(t->file);
 	if (!t->rings || !t->pcap)
 		return fail(t->r, STATUS_FAILED, NULL, NULL, "%s",
 			    t->rings ? "out of memory" : why);
+	if (t->part[0] && rename(t->part, t->name))
+		return fail(t->r, STATUS_FAILED, t->name, NULL, "%s: %s", t->name, strerror(errno));
+	t->part[0] = '\0';
 	rings_await(t->rings, BEGIN_MS);
 	return with_rings(t);
 }

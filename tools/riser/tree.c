@@ -151,10 +151,11 @@ static void print_portals(const struct view *v, bool last)
 		padded(member_text(p, "address"), width);
 		joined(json_object_get(p, "active"), active, sizeof(active));
 		printf("%s%s%s", paint(v->r, *active ? COLOR_OFF : COLOR_RED),
-		       *active ? active : "not listening", paint(v->r, COLOR_OFF));
+		       *active ? shown(active) : "not listening", paint(v->r, COLOR_OFF));
 		printf("  group %lld", (long long)member_number(p, "tag"));
 		if (*access)
-			printf("  %s%s", access, member_true(p, "preferred") ? ", preferred" : "");
+			printf("  %s%s", shown(access),
+			       member_true(p, "preferred") ? ", preferred" : "");
 		if (*to) {
 			printf("  redirects to ");
 			out_text(stdout, to);
@@ -170,11 +171,12 @@ static void print_lun(const struct view *v, const json_t *lun, unsigned int widt
 
 	printf("LUN %-3lld ", (long long)member_number(lun, "lun"));
 	padded(path, width);
-	printf("%-5s  %8s  ", member_text(lun, "kind"),
+	printf("%-5s  %8s  ", shown(member_text(lun, "kind")),
 	       human_size((uint64_t)member_number(lun, "size")));
 	if (member_true(lun, "readonly"))
 		printf("read-only  ");
-	printf("%s%s%s  ", paint(v->r, health_color(health)), health, paint(v->r, COLOR_OFF));
+	printf("%s%s%s  ", paint(v->r, health_color(health)), shown(health),
+	       paint(v->r, COLOR_OFF));
 	print_rate(v, lun_rate(v, target, member_number(lun, "lun")));
 }
 
@@ -184,7 +186,7 @@ static void print_session(const struct view *v, const json_t *s, unsigned int wi
 
 	padded(member_text(s, "initiator"), width);
 	out_text(stdout, member_text(s, "from"));
-	printf("  %s  ", member_text(s, "transport"));
+	printf("  %s  ", shown(member_text(s, "transport")));
 	if (*user) {
 		out_text(stdout, user);
 		printf("  ");
@@ -274,8 +276,8 @@ static void print_head(const struct view *v)
 	struct rate total = sample_total(v->luns, v->lun_count);
 
 	printf("%sriserd %s%s  %s%s%s  up %s", paint(v->r, COLOR_BOLD),
-	       member_text(v->status, "version"), paint(v->r, COLOR_OFF),
-	       paint(v->r, health_color(health)), health, paint(v->r, COLOR_OFF),
+	       shown(member_text(v->status, "version")), paint(v->r, COLOR_OFF),
+	       paint(v->r, health_color(health)), shown(health), paint(v->r, COLOR_OFF),
 	       human_seconds(member_real(v->status, "uptime_s")));
 	counted("target", member_number(v->status, "targets"));
 	counted("LUN", member_number(v->status, "luns"));
