@@ -131,6 +131,28 @@ check_says 'both of them' 'iqn\.2026-11\.test:\*'
 check_says 'the network too' '192\.0\.2\.0/24'
 check 'it goes' tgtadm --op delete --mode target --tid "$tid"
 
+# --- rules that another tool has changed since are what counts
+check 'one more target' tgtadm --op new --mode target --tid 6 -T $name
+refuses 22 'invalid request: ALL: is no iSCSI name' tgtadm --op bind --mode target --tid 6 -Q ALL
+refuses 22 'invalid request: 192.0.2.0/24: is no iSCSI name' tgtadm --op bind --mode target --tid 6 -Q 192.0.2.0/24
+check 'one is let in' tgtadm --op bind --mode target --tid 6 -I 192.0.2.1
+check 'riser lets in another one instead' riser target set --runtime $name allow=192.0.2.2
+check 'the tree is shown' tgtadm --op show --mode target
+check_says 'with what is so now' '^        192\.0\.2\.2$'
+lacks 'not with what was' '192\.0\.2\.1$'
+refuses 22 'this access control rule does not exist' tgtadm --op unbind --mode target --tid 6 -I 192.0.2.1
+check 'a third one is let in' tgtadm --op bind --mode target --tid 6 -I 192.0.2.3
+check 'riserd has' riser target show $name
+check_says 'the second and the third' '192\.0\.2\.2.*192\.0\.2\.3'
+lacks 'the first stays out' '192\.0\.2\.1([^0-9]|$)'
+check 'the second goes' tgtadm --op unbind --mode target --tid 6 -I 192.0.2.2
+check 'riser shuts it' riser target set --runtime $name allow=iqn.1995-01.invalid.nobody:none
+check 'an address and a name at once' tgtadm --op bind --mode target --tid 6 -I ALL -Q iqn.1993-08.org.debian:01:abc
+check 'riserd has' riser target show $name
+check_says 'the name' '^allow  *iqn\.1993-08\.org\.debian:01:abc$'
+check 'both go' tgtadm --op unbind --mode target --tid 6 -I ALL -Q iqn.1993-08.org.debian:01:abc
+check 'the target, too' tgtadm --op delete --mode target --tid 6
+
 # --- where nothing can be remembered nothing is done
 mv "$RISER_CONTROL.tgtadm.lock" "$TMPDIR/lock" && mkdir "$RISER_CONTROL.tgtadm.lock"
 refuses 22 '.*tgtadm: cannot be written' tgtadm --op new --mode target --tid 5 -T $name
@@ -156,6 +178,12 @@ check 'with the secret the LUN is there' test "$(sees $user%$secret)" -eq 1
 check 'the tree is shown' tgtadm --op show --mode target
 check_says 'with the account' "^        $user\$"
 check_says 'and that of the target' '^        us \(outgoing\)$'
+check 'a LUN that one may only read' tgtadm --op update --mode logicalunit --tid 4 --lun 1 --params readonly=1
+check 'is dumped' tgt_admin --dump
+check_says 'as that' 'readonly 1'
+check 'an account with odd letters' tgtadm --mode account --op new --user $'odd\033[2J' --password $secret
+check 'is shown' tgtadm --mode account --op show
+check_says 'without them' '^    odd\?\[2J$'
 check 'an account is let go' tgtadm --mode account --op unbind --tid 4 --user $user
 check 'the other one' tgtadm --mode account --op unbind --tid 4 --user us --outgoing
 check 'and both deleted' tgtadm --mode account --op delete --user $user
@@ -184,6 +212,15 @@ check_says 'with its LUN 1' '^        LUN: 1$'
 check_says 'its file' "Backing store path: $TMPDIR/volume\$"
 check_says 'its user' "^        $user\$"
 check 'an initiator with the secret finds it' test "$(sees $user%$secret)" -eq 1
+cat >"$TMPDIR/volumes/volume-43" <<-END
+	<target ${cinder%42}43>
+	    initiator-name bad_name
+	</target>
+END
+check 'one with a rule that cannot be understood' tgt_admin --update ${cinder%42}43
+check_says 'is made, and the rule is told' 'volume-43:[0-9]+: initiator-name bad_name: is no iSCSI name'
+check 'and deleted' tgt_admin --force --delete ${cinder%42}43
+rm "$TMPDIR/volumes/volume-43"
 check 'once more changes nothing for the worse' tgt_admin --update $cinder
 refuted 'a volume without a file is not known' tgt_admin --update iqn.2010-10.org.openstack:none
 refuses 107 '.*control.5.sock' tgt_admin --control-port 5 --force --delete $cinder

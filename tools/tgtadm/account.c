@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tgtadm.h"
+#include "tools/riser/out.h"
 
 static const char *user_of(struct tgt *t)
 {
@@ -177,7 +178,7 @@ static int account_show(struct tgt *t)
 	puts("Account list:");
 	json_object_foreach(memory_accounts(t), user, secret)
 	{
-		printf("    %s\n", user);
+		printf("    %s\n", shown(user));
 	}
 	return DONE;
 }

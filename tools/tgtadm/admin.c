@@ -10,6 +10,7 @@
 
 #include "tgtadm.h"
 #include "tools/riser/import.h"
+#include "tools/riser/out.h"
 
 #define CONFIG "/etc/tgt/targets.conf"
 
@@ -58,12 +59,14 @@ static void usage(void)
 
 __attribute__((format(printf, 2, 3))) static bool doing(const struct admin *a, const char *fmt, ...)
 {
+	char text[1024];
 	va_list args;
 
 	if (a->pretend || a->verbose) {
 		va_start(args, fmt);
-		vprintf(fmt, args);
+		vsnprintf(text, sizeof(text), fmt, args);
 		va_end(args);
+		out_text(stdout, text);
 		putchar('\n');
 	}
 	return !a->pretend;
@@ -136,22 +139,21 @@ static int add_user(struct admin *a, unsigned int tid, const char *user, const c
 	return account_bind(t);
 }
 
-static int let_in(struct admin *a, const struct import_target *target, unsigned int tid)
+/* All at once: a name alone would let it in from anywhere. */
+static int let_in(struct admin *a, const struct import_target *target)
 {
-	struct tgt *t = a->t;
-	int status = DONE;
+	json_t *acl = json_array();
+	int status;
 
-	set_tid(t, tid);
-	for (size_t i = 0; i < target->name_count && !status; i++) {
-		t->o.address = target->names[i];
-		status = target_bind(t);
-	}
-	for (size_t i = 0; i < target->address_count && !status; i++) {
-		t->o.address = target->addresses[i];
-		status = target_bind(t);
-	}
-	t->o.address = "ALL";
-	return !status && target->any ? target_bind(t) : status;
+	for (size_t i = 0; i < target->name_count; i++)
+		json_array_append_new(acl, json_string(target->names[i]));
+	for (size_t i = 0; i < target->address_count; i++)
+		json_array_append_new(acl, json_string(target->addresses[i]));
+	if (target->any)
+		json_array_append_new(acl, json_string("ALL"));
+	status = target_allow(a->t, target->name, acl, false);
+	json_decref(acl);
+	return status;
 }
 
 static int remove_target(struct admin *a, const char *name);
@@ -181,7 +183,7 @@ static int create(struct admin *a, const struct import_target *target, unsigned 
 	if (!status)
 		status = add_luns(a, target);
 	if (!status)
-		status = let_in(a, target, tid);
+		status = let_in(a, target);
 	if (status) {
 		a->force = true;
 		remove_target(a, target->name);
@@ -207,7 +209,7 @@ static int remove_target(struct admin *a, const char *name)
 	}
 	if (is_in_use(a, name) && !a->force) {
 		printf("# Target with tid %u (%s) is in use, it won't be %s.\n", tid_of(t, name),
-		       name, a->update ? "updated" : "deleted");
+		       shown(name), a->update ? "updated" : "deleted");
 		return DONE;
 	}
 	if (!doing(a, "# Removing target: %s", name))
@@ -269,8 +271,7 @@ static bool read_config(struct admin *a, struct import *im)
 	for (size_t i = 0; i < im->note_count; i++) {
 		const struct import_note *n = &im->notes[i];
 
-		if (im->failed || a->verbose || a->pretend)
-			tell(a->t, "%s:%u: %s", n->file, n->line, n->text);
+		tell(a->t, "%s:%u: %s", n->file, n->line, n->text);
 	}
 	return !im->failed;
 }
@@ -285,7 +286,7 @@ static int renew(struct admin *a, const struct import *im, const char *name)
 	if (!target && !find_target(t, name)) {
 		printf("Target %s is currently not configured\n"
 		       "and does not exist in the config file - can't continue!\n",
-		       name);
+		       shown(name));
 		return UNKNOWN_WORD;
 	}
 	tid = find_target(t, name)    ? tid_of(t, name)
@@ -356,21 +357,22 @@ static int dump(struct admin *a)
 		const json_t *users = json_object_get(target, "users");
 		const json_t *allow = json_object_get(target, "allow");
 
-		printf("<target %s>\n", member_text(target, "name"));
+		printf("<target %s>\n", shown(member_text(target, "name")));
 		each_member(luns, item) {
-			printf("\t<backing-store %s>\n\t\tlun %" PRId64 "\n\t</backing-store>\n",
-			       member_text(item, "path"), member_number(item, "lun"));
+			printf("\t<backing-store %s>\n\t\tlun %" PRId64 "\n%s\t</backing-store>\n",
+			       shown(member_text(item, "path")), member_number(item, "lun"),
+			       member_true(item, "readonly") ? "\t\treadonly 1\n" : "");
 		}
 		each_member(users, item) {
 			printf("\tincominguser %s PLEASE_CORRECT_THE_PASSWORD\n",
-			       json_string_value(item));
+			       shown(json_string_value(item)));
 		}
 		each_member(allow, item) {
 			const char *who = json_string_value(item);
 
 			if (strcmp(who, "any") != 0)
 				printf("\tinitiator-%s %s\n", strchr(who, '/') ? "address" : "name",
-				       who);
+				       shown(who));
 		}
 		puts("</target>\n");
 	}

@@ -6,6 +6,7 @@
 
 #include "tgtadm.h"
 #include "tools/riser/client.h"
+#include "tools/riser/out.h"
 
 __attribute__((format(printf, 2, 0))) static void say(const struct tgt *t, const char *fmt,
 						      va_list args)
@@ -13,11 +14,9 @@ __attribute__((format(printf, 2, 0))) static void say(const struct tgt *t, const
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), fmt, args);
-	for (char *c = text; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
-	fprintf(stderr, "%s: %s\n", t->program, text);
+	fprintf(stderr, "%s: ", t->program);
+	out_text(stderr, text);
+	fputc('\n', stderr);
 }
 
 int complain(const struct tgt *t, const char *fmt, ...)

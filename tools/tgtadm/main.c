@@ -9,6 +9,7 @@
 
 #include "tgtadm.h"
 #include "tools/riser/client.h"
+#include "tools/riser/out.h"
 
 static const struct option long_options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -235,6 +236,7 @@ int main(int argc, char **argv)
 
 	t.r.socket = socket && *socket ? socket : RISER_SOCKET;
 	t.r.timeout = 30;
+	out_open_standard();
 	signal(SIGPIPE, SIG_IGN);
 	if (!strcmp(name, "tgt-admin")) {
 		t.program = "tgt-admin";

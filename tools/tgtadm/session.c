@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "tgtadm.h"
+#include "tools/riser/out.h"
 
 static int show(struct tgt *t)
 {
@@ -27,8 +28,8 @@ static int show(struct tgt *t)
 
 			printf("    Connection: %" PRId64 "\n        Initiator: %s\n"
 			       "        IP Address: %.*s\n",
-			       member_number(c, "cid"), member_text(s, "initiator"),
-			       len - (six ? 2 : 0), peer + six);
+			       member_number(c, "cid"), shown(member_text(s, "initiator")),
+			       len - (six ? 2 : 0), shown(peer + six));
 		}
 	}
 	json_decref(sessions);

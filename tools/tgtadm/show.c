@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tgtadm.h"
+#include "tools/riser/out.h"
 
 /* "192.0.2.1:51000" without its port. */
 static void print_address(const char *peer)
@@ -24,11 +25,11 @@ static void show_session(const json_t *s)
 	json_t *c;
 
 	printf("        I_T nexus: %" PRId64 "\n", member_number(s, "tsih"));
-	printf("            Initiator: %s alias: none\n", member_text(s, "initiator"));
+	printf("            Initiator: %s alias: none\n", shown(member_text(s, "initiator")));
 	each_member(connections, c) {
 		printf("            Connection: %" PRId64 "\n                IP Address: ",
 		       member_number(c, "cid"));
-		print_address(member_text(c, "peer"));
+		print_address(shown(member_text(c, "peer")));
 		putchar('\n');
 	}
 }
@@ -66,7 +67,8 @@ static void show_lun(const json_t *l)
 	const char *serial = member_text(l, "serial");
 
 	printf("        LUN: %" PRId64 "\n            Type: disk\n", member_number(l, "lun"));
-	printf("            SCSI ID: %s\n            SCSI SN: %s\n", *naa ? naa : serial, serial);
+	printf("            SCSI ID: %s\n            SCSI SN: %s\n", shown(*naa ? naa : serial),
+	       shown(serial));
 	printf("            Size: %" PRId64 " MB, Block size: %" PRId64 "\n",
 	       member_number(l, "size") / 1000000, member_number(l, "block_size"));
 	printf("            Online: %s\n",
@@ -76,9 +78,10 @@ static void show_lun(const json_t *l)
 	printf("            Readonly: %s\n", yes(member_true(l, "readonly")));
 	printf("            SWP: No\n            Thin-provisioning: Yes\n");
 	printf("            Backing store type: %s\n",
-	       !strcmp(kind, "file") || !strcmp(kind, "block") ? "rdwr" : kind);
-	printf("            Backing store path: %s\n", *path ? path : kind);
-	printf("            Backing store flags: %s\n",
+	       !strcmp(kind, "file") || !strcmp(kind, "block") ? "rdwr" : shown(kind));
+	fputs("            Backing store path: ", stdout);
+	out_text(stdout, *path ? path : kind);
+	printf("\n            Backing store flags: %s\n",
 	       member_true(options, "direct") ? "direct" : "");
 }
 
@@ -90,10 +93,10 @@ static void show_accounts(const json_t *target, const json_t *known)
 
 	puts("    Account information:");
 	each_member(users, user) {
-		printf("        %s\n", json_string_value(user));
+		printf("        %s\n", shown(json_string_value(user)));
 	}
 	if (*outgoing)
-		printf("        %s (outgoing)\n", outgoing);
+		printf("        %s (outgoing)\n", shown(outgoing));
 }
 
 static void show_rule(const char *word)
@@ -104,29 +107,28 @@ static void show_rule(const char *word)
 	if (slash && (!strcmp(slash, strchr(word, ':') ? "/128" : "/32")))
 		printf("        %.*s\n", (int)(slash - word), word);
 	else
-		printf("        %s\n", strcmp(word, "any") ? word : "ALL");
+		printf("        %s\n", shown(word));
 }
 
-static void show_rules(const json_t *target, const json_t *known)
+/* As they were given, or as riserd has them. */
+static void show_rules(const json_t *target, const json_t *given)
 {
-	const json_t *acl = json_object_get(known, "acl");
-	bool given = acl != NULL, address = false;
+	const json_t *allow = json_object_get(target, "allow"), *list = given ? given : allow;
+	bool nobody = false;
 	json_t *word;
 
 	puts("    ACL information:");
-	acl = acl ? acl : json_object_get(target, "allow");
+	each_member(allow, word) {
+		nobody |= !strcmp(json_string_value(word), NOBODY);
+	}
 	/* Names alone mean: from anywhere. */
-	each_member(acl, word) {
+	if (!given && !nobody && target_from_anywhere(allow))
+		puts("        ALL");
+	each_member(list, word) {
 		const char *text = json_string_value(word);
 
-		address |= !strcmp(text, "any") || strchr(text, '/');
-		given |= !strcmp(text, NOBODY);
-	}
-	if (!given && !address)
-		puts("        ALL");
-	each_member(acl, word) {
-		if (strcmp(json_string_value(word), NOBODY) != 0)
-			show_rule(json_string_value(word));
+		if (strcmp(text, NOBODY) != 0 && strcmp(text, "any") != 0)
+			show_rule(text);
 	}
 }
 
@@ -137,7 +139,8 @@ static void show_target(struct tgt *t, const json_t *target, const json_t *sessi
 	const char *given = member_text(known, "name");
 	json_t *item;
 
-	printf("Target %" PRId64 ": %s\n", member_number(known, "tid"), *given ? given : name);
+	printf("Target %" PRId64 ": %s\n", member_number(known, "tid"),
+	       shown(*given ? given : name));
 	puts("    System information:\n        Driver: iscsi\n        State: ready\n"
 	     "    I_T nexus information:");
 	each_member(sessions, item) {
@@ -151,7 +154,7 @@ static void show_target(struct tgt *t, const json_t *target, const json_t *sessi
 		show_lun(item);
 	}
 	show_accounts(target, known);
-	show_rules(target, known);
+	show_rules(target, target_given(t, name));
 }
 
 /* By number, as tgt has them. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tgtadm.h"
+#include "tools/riser/out.h"
 
 static bool serves_iser(struct tgt *t)
 {
@@ -76,7 +77,8 @@ static int lld_show(struct tgt *t)
 	puts("LLDs:\n    iscsi: ready");
 	json_object_foreach(json_object_get(t->memory, "targets"), name, known)
 	{
-		printf("        Target %" PRId64 ": %s\n", member_number(known, "tid"), name);
+		printf("        Target %" PRId64 ": %s\n", member_number(known, "tid"),
+		       shown(name));
 	}
 	printf("    iser: %s\n", serves_iser(t) ? "ready" : "error");
 	return DONE;
@@ -96,7 +98,7 @@ static int portal_show(struct tgt *t)
 	int status = ask(t, "portal.list", NULL, &portals);
 
 	each_member(portals, p) {
-		printf("Portal: %s,%" PRId64 "\n", member_text(p, "address"),
+		printf("Portal: %s,%" PRId64 "\n", shown(member_text(p, "address")),
 		       member_number(p, "tag"));
 	}
 	json_decref(portals);

@@ -44,6 +44,25 @@ static void move(struct tgt *t, const char *name)
 	free(key);
 }
 
+/* Takes the rules. */
+static void remember_rules(struct tgt *t, const char *name, json_t *acl)
+{
+	json_t *known = memory_target(t, name);
+
+	json_object_set_new(known, "acl", acl);
+	json_object_set(known, "allow", json_object_get(find_target(t, name), "allow"));
+}
+
+const json_t *target_given(struct tgt *t, const char *name)
+{
+	const json_t *known = memory_target(t, name);
+
+	return json_equal(json_object_get(known, "allow"),
+			  json_object_get(find_target(t, name), "allow"))
+		       ? json_object_get(known, "acl")
+		       : NULL;
+}
+
 int target_new(struct tgt *t)
 {
 	const struct options *o = &t->o;
@@ -72,7 +91,7 @@ int target_new(struct tgt *t)
 	known = memory_target(t, o->targetname);
 	json_object_set_new(known, "tid", json_integer(o->tid));
 	json_object_set_new(known, "name", json_string(o->targetname));
-	json_object_set_new(known, "acl", json_array());
+	remember_rules(t, o->targetname, json_array());
 	if (moves)
 		move(t, moves);
 	return memory_save(t) ? DONE : REFUSED;
@@ -107,22 +126,47 @@ int target_delete(struct tgt *t)
 
 /* --- Who may log in */
 
-/* The rules as they were given; of a target that was not made here, what riserd says. */
+/* For riserd `any` is any name, also beside addresses; ALL is any address. */
+bool target_from_anywhere(const json_t *allow)
+{
+	json_t *word;
+
+	each_member(allow, word) {
+		if (strchr(json_string_value(word), '/'))
+			return false;
+	}
+	return true;
+}
+
+/* One rule of riserd's as tgt has it; NULL: tgt has none for it. */
+static json_t *rule_of(const char *text, bool anywhere)
+{
+	const char *slash = strchr(text, '/');
+
+	if (!strcmp(text, NOBODY) || (!strcmp(text, "any") && !anywhere))
+		return NULL;
+	/* One address has no length. */
+	if (slash && !strcmp(slash, strchr(text, ':') ? "/128" : "/32"))
+		return json_stringn(text, (size_t)(slash - text));
+	return json_string(strcmp(text, "any") ? text : "ALL");
+}
+
+/* The rules as they were given, or else what riserd says. New reference. */
 static json_t *rules(struct tgt *t, const char *name)
 {
-	json_t *known = memory_target(t, name), *acl = json_object_get(known, "acl"), *word;
-	const json_t *allow;
+	const json_t *given = target_given(t, name), *allow;
+	json_t *acl, *word;
 
-	if (acl)
-		return acl;
+	if (given)
+		return json_deep_copy(given);
 	acl = json_array();
 	allow = json_object_get(find_target(t, name), "allow");
 	each_member(allow, word) {
-		const char *text = json_string_value(word);
+		json_t *rule = rule_of(json_string_value(word), target_from_anywhere(allow));
 
-		json_array_append_new(acl, json_string(strcmp(text, "any") ? text : "ALL"));
+		if (rule)
+			json_array_append_new(acl, rule);
 	}
-	json_object_set_new(known, "acl", acl);
 	return acl;
 }
 
@@ -168,16 +212,17 @@ static size_t find_rule(const json_t *acl, const char *word)
 	return i;
 }
 
-static const char *rule_of(struct tgt *t)
+/* Those of the command line: an address, a name, or both. */
+static bool given_rules(struct tgt *t, const char *words[2])
 {
-	const char *word = t->o.address ? t->o.address : t->o.initiator;
-
-	if (!word)
+	words[0] = t->o.address;
+	words[1] = t->o.initiator;
+	if (!words[0] && !words[1])
 		complain(t, "bind operation requires initiator-address, initiator-name or bus");
-	return word;
+	return words[0] || words[1];
 }
 
-static int set_rules(struct tgt *t, const char *name, const json_t *acl, bool force)
+int target_allow(struct tgt *t, const char *name, const json_t *acl, bool force)
 {
 	bool busy;
 	int status = change(t, "target.set",
@@ -187,59 +232,67 @@ static int set_rules(struct tgt *t, const char *name, const json_t *acl, bool fo
 	if (busy)
 		complain(t, "this target is still active: initiators that are logged in could not "
 			    "log in any more: --force ends their sessions");
-	return status;
+	if (status)
+		return status;
+	remember_rules(t, name, json_deep_copy(acl));
+	return memory_save(t) ? DONE : REFUSED;
 }
 
-int target_bind(struct tgt *t)
+/* ALL and addresses are no names: nobody would come in by them in tgt. */
+static int add_rule(struct tgt *t, json_t *acl, const char *word, bool name)
 {
-	const char *name = target_name(t), *word = name ? rule_of(t) : NULL;
-	json_t *acl, *after;
-	int status;
-
 	if (!word)
-		return REFUSED;
-	if (!is_rule(word))
+		return DONE;
+	if (name ? !import_is_name(word) : !is_rule(word))
 		return complain(t,
-				"invalid request: %s: neither ALL, nor an address, a network or "
-				"an iSCSI name",
+				name ? "invalid request: %s: is no iSCSI name"
+				     : "invalid request: %s: neither ALL, nor an address, a "
+				       "network or an iSCSI name",
 				word);
-	acl = rules(t, name);
 	if (find_rule(acl, word) < json_array_size(acl))
 		return complain(t, "this access control rule already exists");
-	after = json_deep_copy(acl);
-	json_array_append_new(after, json_string(word));
-	status = set_rules(t, name, after, t->o.force);
-	if (status) {
-		json_decref(after);
-		return status;
-	}
-	json_object_set_new(memory_target(t, name), "acl", after);
-	return memory_save(t) ? DONE : REFUSED;
+	json_array_append_new(acl, json_string(word));
+	return DONE;
+}
+
+static int target_bind(struct tgt *t)
+{
+	const char *name = target_name(t), *words[2];
+	json_t *acl;
+	int status;
+
+	if (!name || !given_rules(t, words))
+		return REFUSED;
+	acl = rules(t, name);
+	status = add_rule(t, acl, words[0], false);
+	if (!status)
+		status = add_rule(t, acl, words[1], true);
+	if (!status)
+		status = target_allow(t, name, acl, t->o.force);
+	json_decref(acl);
+	return status;
 }
 
 static int target_unbind(struct tgt *t)
 {
-	const char *name = target_name(t), *word = name ? rule_of(t) : NULL;
-	json_t *acl, *after;
-	size_t at;
-	int status;
+	const char *name = target_name(t), *words[2];
+	int status = DONE;
+	json_t *acl;
 
-	if (!word)
+	if (!name || !given_rules(t, words))
 		return REFUSED;
 	acl = rules(t, name);
-	at = find_rule(acl, word);
-	if (at == json_array_size(acl))
-		return complain(t, "this access control rule does not exist");
-	after = json_deep_copy(acl);
-	json_array_remove(after, at);
-	/* Whoever is not allowed any more goes now, not when it logs in the next time. */
-	status = set_rules(t, name, after, true);
-	if (status) {
-		json_decref(after);
-		return status;
+	for (size_t i = 0; i < 2 && !status; i++) {
+		size_t at = words[i] ? find_rule(acl, words[i]) : 0;
+
+		if (words[i] && json_array_remove(acl, at))
+			status = complain(t, "this access control rule does not exist");
 	}
-	json_object_set_new(memory_target(t, name), "acl", after);
-	return memory_save(t) ? DONE : REFUSED;
+	/* Whoever is not allowed any more goes now, not when it logs in the next time. */
+	if (!status)
+		status = target_allow(t, name, acl, true);
+	json_decref(acl);
+	return status;
 }
 
 /* --- Parameters */

@@ -48,7 +48,8 @@ int memory_open(struct tgt *t);
 /* False: it cannot be written, which has been said. */
 bool memory_save(struct tgt *t);
 void memory_close(struct tgt *t);
-/* What is remembered of a target: {"tid", "acl": [], "outgoing", "closed"}; made if it is not there. */
+/* What is remembered of a target: {"tid", "acl": [], "allow", "outgoing", "closed"}; made if it is not
+ * there. "acl" are the rules as they were given, "allow" is what riserd made of them. */
 json_t *memory_target(struct tgt *t, const char *name);
 json_t *memory_accounts(struct tgt *t);
 /* Forgets what was asked of riserd: something has changed. */
@@ -86,8 +87,12 @@ extern const struct verb target_verbs[], unit_verbs[], session_verbs[], account_
 int target_new(struct tgt *t);
 int target_delete(struct tgt *t);
 int target_show_all(struct tgt *t);
-/* Access rules, as remembered, for the target: --initiator-address or a name. */
-int target_bind(struct tgt *t);
+/* Lets in who these rules say, instead of all others. */
+int target_allow(struct tgt *t, const char *name, const json_t *acl, bool force);
+/* Whether riserd's rules have no addresses. */
+bool target_from_anywhere(const json_t *allow);
+/* The rules as they were given, borrowed; NULL: none, or somebody else has set others since. */
+const json_t *target_given(struct tgt *t, const char *name);
 int unit_new(struct tgt *t);
 /* Secret of the account, at the target, in the direction of --outgoing. */
 int account_bind(struct tgt *t);
