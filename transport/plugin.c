@@ -9,27 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/beside.h"
 #include "transport.h"
 
 #define PLUGIN_FILE "riser-rdma.so"
-
-/* The first of the places that has the file: *path. */
-static bool find_plugin(char *path, size_t size)
-{
-	static const char *const places[] = { "", "../lib/riser/" };
-	char folder[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", folder, sizeof(folder));
-
-	while (len > 0 && folder[len - 1] != '/')
-		len--;
-	for (unsigned int i = 0; len > 0 && i < array_size(places); i++) {
-		int n = snprintf(path, size, "%.*s%s%s", (int)len, folder, places[i], PLUGIN_FILE);
-
-		if ((size_t)n < size && !access(path, F_OK))
-			return true;
-	}
-	return false;
-}
 
 /* dlerror() says "FILE: reason", FILE being the plug-in or a library that it needs. */
 static void load_error(const char *path, char *why, size_t size)
@@ -50,7 +33,7 @@ const struct transport_ops *transport_load_rdma(char *why, size_t why_size)
 	char path[PATH_MAX + 32];
 	void *library;
 
-	if (!find_plugin(path, sizeof(path))) {
+	if (!find_beside(PLUGIN_FILE, F_OK, path, sizeof(path))) {
 		snprintf(why, why_size, "%s is neither beside riserd nor in ../lib/riser",
 			 PLUGIN_FILE);
 		return NULL;

@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/beside.h"
 #include "isns_impl.h"
 
 enum {
@@ -286,7 +287,7 @@ static int create(struct picture *p, struct isns **out)
 	struct isns *is = calloc(1, sizeof(*is));
 	int err = -ENOMEM;
 
-	if (is && !isns_find_program(is->program, sizeof(is->program))) {
+	if (is && !find_beside("riser-isns", X_OK, is->program, sizeof(is->program))) {
 		log_error("iSNS (--isns, isns =): riser-isns is neither beside riserd nor in "
 			  "../lib/riser: nobody is registered");
 		err = -ENOENT;

@@ -45,8 +45,6 @@ struct isns {
 
 enum outcome { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_UNKNOWN };
 
-/* Where riser-isns is. False: nowhere. */
-bool isns_find_program(char *path, size_t size);
 /* Address and port as riser-isns reads them. */
 void isns_print_address(const struct sockaddr_storage *ss, char text[2][ISNS_ADDRESS_TEXT]);
 /* [the thread] Runs riser-isns; what it says is in said. It is killed after so long; or, when it is

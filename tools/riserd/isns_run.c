@@ -17,23 +17,6 @@
 
 #include "isns_impl.h"
 
-bool isns_find_program(char *path, size_t size)
-{
-	static const char *const places[] = { "", "../lib/riser/" };
-	char folder[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", folder, sizeof(folder));
-
-	while (len > 0 && folder[len - 1] != '/')
-		len--;
-	for (unsigned int i = 0; len > 0 && i < array_size(places); i++) {
-		int n = snprintf(path, size, "%.*s%sriser-isns", (int)len, folder, places[i]);
-
-		if ((size_t)n < size && !access(path, X_OK))
-			return true;
-	}
-	return false;
-}
-
 /* Address and port as riser-isns reads them. */
 void isns_print_address(const struct sockaddr_storage *ss, char text[2][ISNS_ADDRESS_TEXT])
 {
