@@ -12,31 +12,12 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "riserd_json.h"
 #include "tests/lib/unit.h"
 #include "tools/riserd/state.h"
 #include "tools/riserd/tree.h"
 
 static char why[512];
-
-static json_t *json(const char *text)
-{
-	json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(value);
-	return value;
-}
-
-/* Takes both. */
-static bool same(json_t *value, json_t *expected)
-{
-	bool equal = value && json_equal(value, expected);
-
-	if (!equal && value)
-		json_dumpf(value, stdout, JSON_COMPACT);
-	json_decref(value);
-	json_decref(expected);
-	return equal;
-}
 
 static const struct state_change *a_change(const char *lun, json_t *value)
 {

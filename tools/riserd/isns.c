@@ -330,9 +330,9 @@ int isns_update(struct isns **isns, const struct config *c)
 		return 0;
 	p = picture_of(c);
 	if (!p) {
-		log_error("iSNS: out of memory: the server does not hear of what is served "
-			  "by now; "
-			  "the next change tells it");
+		log_error(
+			"iSNS: out of memory: the server does not hear of what is served by now; the next "
+			"change tells it");
 		return -ENOMEM;
 	}
 	if (!*isns)
