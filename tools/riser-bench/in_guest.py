@@ -28,6 +28,7 @@ def run(setting, logs):
     """Runs `guest`; returns what went wrong in it, or "": its figures may be there all the same."""
     environment = {**os.environ, "SRC": SRC, "BUILD": setting.build, "RISER_GUEST_LOGS": logs,
                    "RISERD": setting.riserd, "RISER_BENCH": setting.client,
+                   "RISER_GUEST_APPEND": "idle=poll",  # see docs/performance.md
                    "BENCH_SECONDS": f"{setting.seconds:g}",
                    "BENCH_ROUNDS": str(min(setting.rounds, ROUNDS))}
     done = subprocess.run([os.path.join(SRC, "ci", "guest", "run"),
