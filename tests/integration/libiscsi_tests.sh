@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # timeout: 900
+# beside: yes
 # iscsi-test-cu, the test suite of libiscsi, over disks in memory and in files and both block
 # sizes. One line per test of the suite. A test that skips itself must stand in skips below with
 # the reason; docs/conformance.md explains each.

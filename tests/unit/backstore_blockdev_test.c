@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// beside: yes
 /* Block devices as disks, on loop devices made for each test. */
 #include <fcntl.h>
 #include <linux/loop.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// beside: yes
 /* Locks of files that are disks: against other programs, and those that will soon be gone. */
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// beside: yes
 /* Locks that somebody may let go of soon. */
 #include <errno.h>
 

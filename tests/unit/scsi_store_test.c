@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// beside: yes
 /* The store in a folder: what is kept, what is refused, what a crash may leave. */
 #include <errno.h>
 #include <fcntl.h>
