@@ -18,18 +18,11 @@
 
 #include "core/log.h"
 #include "core/slab.h"
+#include "tests/fuzz/must.h"
 #include "tools/riserd/control_impl.h"
 #include "tools/riserd/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)                                                                 \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 static const char config[] = "portal 127.0.0.1:1 { }\n"
 			     "target iqn.2026-11.test:one {\n"

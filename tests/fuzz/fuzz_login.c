@@ -18,6 +18,7 @@
 
 #include "session/login.h"
 #include "session/text.h"
+#include "tests/fuzz/must.h"
 
 #define INITIATOR "iqn.2026-11.test:initiator"
 #define FRIEND "iqn.2026-11.test:friend"
@@ -29,14 +30,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-#define MUST(condition)                                                                 \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 static bool fixed_random(void *out, size_t len)
 {

@@ -11,19 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/must.h"
 #include "tools/riserd/parse.h"
 #include "tools/riserd/state.h"
 #include "tools/riserd/tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)                                                                 \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 static unsigned int complaints;
 

@@ -11,9 +11,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 # pylint: disable=wrong-import-position
-from initiator import BLOCK, inquiry, pattern
+from initiator import BLOCK, pattern
 from tap import case, check, equal, main
 from target import Target
+from third_party import copy_list, copy_out, cscd, segment
 
 TMP = os.environ["TMPDIR"]
 FILE, PLAIN = os.path.join(TMP, "protected.img"), os.path.join(TMP, "plain.img")
@@ -25,38 +26,20 @@ PAIRS = [(f"{NAMES[a]} to {NAMES[b]}", a, b) for a, b in
          ((0, 1), (0, 2), (0, 3), (0, 4), (1, 0), (1, 2), (2, 0), (2, 3), (3, 0), (4, 0), (2, 4))]
 
 
-def cscd(conn, lun):
-    """The identification descriptor of a unit, of the NAA name in its VPD 83h."""
-    page = conn.scsi(inquiry(4096, 0x83), lun, read=4096).good().data
-    at = 4
-    while page[at + 1] & 0x3f != 3:
-        at += 4 + page[at + 3]
-    name = page[at:at + 4 + page[at + 3]]
-    return b"\xe4\0\0\0" + name + bytes(24 - len(name)) + b"\0" + BLOCK.to_bytes(3, "big")
-
-
-def send_list(conn, action, data, lun, list_id=0):
-    cdb = struct.pack(">BB4xIIBB", 0x83, action, list_id, len(data), 0, 0)
-    command = conn.send(conn.command_pdu(cdb, lun, write=len(data), data=data))
-    return conn.complete(command, data, deadline=60)
-
-
 def extended_copy(conn, source, source_lba, to, to_lba, blocks):
-    cscds = cscd(conn, source) + cscd(conn, to)
-    segment = struct.pack(">BBHHHHHQQ", 2, 0, 0x18, 0, 1, 0, blocks, source_lba, to_lba)
-    return send_list(conn, 0, struct.pack(">BBHIII", 1, 0, len(cscds), 0, len(segment), 0) +
-                     cscds + segment, source)
+    return copy_out(conn, 0, copy_list([cscd(conn, source), cscd(conn, to)],
+                                       [segment(0, source_lba, 1, to_lba, blocks)]), source)
 
 
 def token_copy(conn, source, source_lba, to, to_lba, blocks):
     ranges = struct.pack(">QI4x", source_lba, blocks)
-    send_list(conn, 0x10, struct.pack(">HBxII2xH", 14 + 16, 0, 0, 0, 16) + ranges, source,
+    copy_out(conn, 0x10, struct.pack(">HBxII2xH", 14 + 16, 0, 0, 0, 16) + ranges, source,
               0x77).good()
     cdb = bytes([0x84, 7]) + struct.pack(">I4xI", 0x77, 1024) + bytes(2)
     token = conn.scsi(cdb, source, read=1024).good().data[38:]
     ranges = struct.pack(">QI4x", to_lba, blocks)
-    return send_list(conn, 0x11, struct.pack(">HB5xQ", 534 + 16, 0, 0) + token + bytes(6) +
-                     struct.pack(">H", 16) + ranges, to, 0x78)
+    return copy_out(conn, 0x11, struct.pack(">HB5xQ", 534 + 16, 0, 0) + token + bytes(6) +
+                    struct.pack(">H", 16) + ranges, to, 0x78)
 
 
 WAYS = (("EXTENDED COPY", extended_copy), ("a token", token_copy))

@@ -191,6 +191,21 @@ static inline struct cdb cdb_protect(const struct protected *p, uint8_t opcode16
 		       : cdb_rw(opcode16, flags, lba, blocks);
 }
 
+/* What RDPROTECT and WRPROTECT have to notice, by the standard's table; 6 and 7 are reserved. */
+static const uint8_t noticed[6] = { [1] = GUARD_WRONG | APP_WRONG | REF_WRONG,
+				    [2] = APP_WRONG | REF_WRONG,
+				    [3] = 0,
+				    [4] = GUARD_WRONG,
+				    [5] = GUARD_WRONG | APP_WRONG | REF_WRONG };
+
+/* What this type can know. */
+static inline uint8_t known(uint8_t type)
+{
+	return type == 1   ? GUARD_WRONG | REF_WRONG
+	       : type == 2 ? GUARD_WRONG | APP_WRONG | REF_WRONG
+			   : GUARD_WRONG;
+}
+
 /* --- Sense */
 
 static inline uint32_t command_information(const struct command *c)

@@ -68,13 +68,6 @@ static uint32_t set_group(struct world *w, uint16_t group, uint8_t state)
 	return set_groups(w, list, sizeof(list));
 }
 
-static uint32_t ready(struct world *w, struct nexus *n)
-{
-	static const uint8_t tur[6] = { CDB_TEST_UNIT_READY };
-
-	return outcome_of(w, n, tur, 0, 0, NULL);
-}
-
 static void report(void)
 {
 	static const uint8_t expected[] = {

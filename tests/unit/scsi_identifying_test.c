@@ -55,19 +55,6 @@ static void report(struct world *w, struct command *c, uint8_t type)
 	CU_ASSERT_EQUAL(get_be(c->in, 4) + 4, c->in_len);
 }
 
-static uint32_t ready(struct world *w, struct nexus *nexus)
-{
-	struct command c;
-	uint32_t sense;
-
-	command_init(w, &c, (uint8_t[CDB_MAX]){ CDB_TEST_UNIT_READY }, 0, 0, NULL);
-	c.task.nexus = nexus;
-	command_submit(&c);
-	sense = command_sense(&c);
-	command_free(&c);
-	return sense;
-}
-
 static void what_is_set_is_reported_and_survives(void)
 {
 	struct fake_store store;

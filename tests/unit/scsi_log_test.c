@@ -248,19 +248,6 @@ static uint32_t log_select(struct world *w, uint8_t flags, uint8_t pc_page, uint
 	return outcome(w, cdb.b, DIR_WRITE, len, cdb.b);
 }
 
-static uint32_t ready(struct world *w, struct nexus *nexus)
-{
-	struct command c;
-	uint32_t sense;
-
-	command_init(w, &c, (uint8_t[CDB_MAX]){ CDB_TEST_UNIT_READY }, 0, 0, NULL);
-	c.task.nexus = nexus;
-	command_submit(&c);
-	sense = command_sense(&c);
-	command_free(&c);
-	return sense;
-}
-
 static void counters_are_reset(void)
 {
 	struct world w;

@@ -68,19 +68,6 @@ static inline uint32_t select_control(struct world *w, unsigned int at, uint8_t 
 	return select6(w, list, sizeof(list));
 }
 
-static inline uint32_t ready(struct world *w, struct nexus *nexus)
-{
-	struct command c;
-	uint32_t sense;
-
-	command_init(w, &c, (uint8_t[CDB_MAX]){ CDB_TEST_UNIT_READY }, 0, 0, NULL);
-	c.task.nexus = nexus;
-	command_submit(&c);
-	sense = command_sense(&c);
-	command_free(&c);
-	return sense;
-}
-
 /* One byte of a page by MODE SENSE. */
 static inline uint8_t page_byte(struct world *w, uint8_t pc, uint8_t page, unsigned int at)
 {

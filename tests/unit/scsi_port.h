@@ -421,6 +421,20 @@ static inline uint32_t outcome(struct world *w, const uint8_t *cdb, int dir, uin
 	return sense;
 }
 
+/* Sense of TEST UNIT READY; 0: none. */
+static inline uint32_t ready(struct world *w, struct nexus *nexus)
+{
+	struct command c;
+	uint32_t sense;
+
+	command_init(w, &c, (uint8_t[CDB_MAX]){ CDB_TEST_UNIT_READY }, 0, 0, NULL);
+	c.task.nexus = nexus;
+	command_submit(&c);
+	sense = command_sense(&c);
+	command_free(&c);
+	return sense;
+}
+
 /* --- CDBs */
 
 static inline void put16(uint8_t *at, uint16_t v)

@@ -6,21 +6,6 @@ enum { LBA = 70, BLOCKS = 3 };
 
 static const uint32_t sizes[] = { 512, 4096 };
 
-/* What RDPROTECT has to notice, by the standard's table; 6 and 7 are reserved. */
-static const uint8_t noticed[6] = { [1] = GUARD_WRONG | APP_WRONG | REF_WRONG,
-				    [2] = APP_WRONG | REF_WRONG,
-				    [3] = 0,
-				    [4] = GUARD_WRONG,
-				    [5] = GUARD_WRONG | APP_WRONG | REF_WRONG };
-
-/* Of that, what this type can know. */
-static uint8_t known(uint8_t type)
-{
-	return type == 1   ? GUARD_WRONG | REF_WRONG
-	       : type == 2 ? GUARD_WRONG | APP_WRONG | REF_WRONG
-			   : GUARD_WRONG;
-}
-
 static void read_one_way(struct protected *p, uint8_t field, uint8_t wrong)
 {
 	struct cdb cdb = cdb_protect(p, CDB_READ_16, SA_READ_32, protect_bits(field), LBA, BLOCKS);

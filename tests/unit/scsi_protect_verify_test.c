@@ -14,13 +14,6 @@ static const struct {
 	       [4] = { GUARD_WRONG, GUARD_WRONG | APP_WRONG | REF_WRONG },
 	       [5] = { GUARD_WRONG | APP_WRONG | REF_WRONG, GUARD_WRONG | APP_WRONG | REF_WRONG } };
 
-static uint8_t known(uint8_t type)
-{
-	return type == 1   ? GUARD_WRONG | REF_WRONG
-	       : type == 2 ? GUARD_WRONG | APP_WRONG | REF_WRONG
-			   : GUARD_WRONG;
-}
-
 static uint32_t behind(uint8_t wrong)
 {
 	return wrong == GUARD_WRONG ? 0 : wrong == APP_WRONG ? 1 : 2;

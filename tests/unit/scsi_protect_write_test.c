@@ -7,19 +7,6 @@
 
 enum { LBA = 70, BLOCKS = 3 };
 
-static const uint8_t noticed[6] = { [1] = GUARD_WRONG | APP_WRONG | REF_WRONG,
-				    [2] = APP_WRONG | REF_WRONG,
-				    [3] = 0,
-				    [4] = GUARD_WRONG,
-				    [5] = GUARD_WRONG | APP_WRONG | REF_WRONG };
-
-static uint8_t known(uint8_t type)
-{
-	return type == 1   ? GUARD_WRONG | REF_WRONG
-	       : type == 2 ? GUARD_WRONG | APP_WRONG | REF_WRONG
-			   : GUARD_WRONG;
-}
-
 static uint32_t sense_of(uint8_t wrong)
 {
 	return 0x0b1000u + (wrong == GUARD_WRONG ? 1 : wrong == APP_WRONG ? 2 : 3);

@@ -30,11 +30,6 @@ static uint32_t as(struct world *w, struct nexus *nexus, const uint8_t *cdb)
 	return sense;
 }
 
-static uint32_t ready(struct world *w, struct nexus *nexus)
-{
-	return as(w, nexus, (uint8_t[CDB_MAX]){ CDB_TEST_UNIT_READY });
-}
-
 static uint32_t start_stop(struct world *w, struct nexus *nexus, uint8_t immed, uint8_t bits)
 {
 	return as(w, nexus, (uint8_t[CDB_MAX]){ CDB_START_STOP_UNIT, immed, 0, 0, bits });

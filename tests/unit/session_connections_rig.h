@@ -151,20 +151,6 @@ static inline void leave(struct world *w, int i)
 		rig_leave(&w->link[i]);
 }
 
-static inline bool nothing_left(const struct rig *rig)
-{
-	for (int i = 0; i < 2 && rig->reactors[i]; i++) {
-		const struct reactor_state *rs = &rig->server->reactors[i];
-
-		if (rs->commands.in_use || rs->replies.in_use || rs->held.in_use ||
-		    rs->unauthenticated_count || !list_empty(&rs->sessions) ||
-		    !list_empty(&rs->connections) || !list_empty(&rs->abort_waits) ||
-		    rig->reactors[i]->load)
-			return false;
-	}
-	return !slab_in_use(rig->slab) && !rig->server->connections && !rig->server->failed;
-}
-
 static inline void end(struct world *w)
 {
 	for (int i = 0; i < LINKS; i++)

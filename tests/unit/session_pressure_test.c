@@ -35,19 +35,6 @@ static void begin(struct rig *rig, struct initiator *in, const char *disk)
 	begin_with(rig, in, disk, NULL, 1);
 }
 
-static bool nothing_left(const struct rig *rig)
-{
-	for (int i = 0; i < 2 && rig->reactors[i]; i++) {
-		const struct reactor_state *rs = &rig->server->reactors[i];
-
-		if (rs->commands.in_use || rs->replies.in_use || rs->held.in_use ||
-		    rs->unauthenticated_count || !list_empty(&rs->sessions) ||
-		    !list_empty(&rs->connections) || !list_empty(&rs->abort_waits))
-			return false;
-	}
-	return !slab_in_use(rig->slab) && !rig->server->connections;
-}
-
 static void end(struct rig *rig, struct initiator *in)
 {
 	rig_leave(in);

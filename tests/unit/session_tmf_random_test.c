@@ -372,18 +372,6 @@ static bool all_sound(struct world *w)
 	return true;
 }
 
-static bool nothing_left(const struct rig *rig)
-{
-	for (int i = 0; i < 2; i++) {
-		const struct reactor_state *rs = &rig->server->reactors[i];
-
-		if (rs->commands.in_use || rs->replies.in_use || rs->held.in_use ||
-		    !list_empty(&rs->sessions) || !list_empty(&rs->abort_waits))
-			return false;
-	}
-	return !slab_in_use(rig->slab);
-}
-
 static void at_random(void)
 {
 	struct server_limits limits = server_default_limits;

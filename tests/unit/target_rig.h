@@ -13,7 +13,7 @@
 #include "core/log.h"
 #include "core/reactor_impl.h"
 #include "lu.h"
-#include "session.h"
+#include "session/internal.h"
 #include "transport/memory.h"
 
 #define RIG_TARGET "iqn.2026-11.test:disk"
@@ -292,6 +292,21 @@ static inline int rig_tmf_response(struct initiator *in, uint32_t itt)
 		response = rec->h.tmf_response.response;
 	free(rec);
 	return response;
+}
+
+/* When everybody has left: no memory, session or connection that was forgotten. */
+static inline bool nothing_left(const struct rig *rig)
+{
+	for (int i = 0; i < 2 && rig->reactors[i]; i++) {
+		const struct reactor_state *rs = &rig->server->reactors[i];
+
+		if (rs->commands.in_use || rs->replies.in_use || rs->held.in_use ||
+		    rs->unauthenticated_count || !list_empty(&rs->sessions) ||
+		    !list_empty(&rs->connections) || !list_empty(&rs->abort_waits) ||
+		    rig->reactors[i]->load)
+			return false;
+	}
+	return !slab_in_use(rig->slab) && !rig->server->connections && !rig->server->failed;
 }
 
 #endif
