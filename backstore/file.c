@@ -41,7 +41,7 @@ static void set_name(struct backstore *bs, const char *path)
 	size_t len = strlen(path);
 
 	if (len < sizeof(bs->name))
-		snprintf(bs->name, sizeof(bs->name), "%s", path);
+		memcpy(bs->name, path, len + 1);
 	else
 		snprintf(bs->name, sizeof(bs->name), "...%s", path + len - (sizeof(bs->name) - 4));
 }
