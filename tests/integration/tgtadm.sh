@@ -70,7 +70,34 @@ refuses 22 'this access control rule already exists' tgtadm --op bind --mode tar
 check 'and find LUN 1' test "$(sees)" -eq 1
 check 'parameters of a LUN are set' tgtadm --op update --mode logicalunit --tid 7 --lun 1 \
 	--params scsi_id=riser,scsi_sn=beef0001,vendor_id=ACME
-check_says 'what cannot be set is told' 'vendor_id: is ignored'
+check_says 'what cannot be set is told' 'vendor_id=ACME: is ignored'
+check_says 'by name' 'scsi_id=riser: is ignored'
+update() { tgtadm --op update --mode logicalunit --tid 7 --lun 1 --params "$@"; }
+shows() { timeout 20 "$BUILD/riser" lun show "$name" 1; }
+check 'a physical block is as large as lbppbe says' update lbppbe=3
+check 'and that is what riserd has' shows
+check_says 'in bytes' '^physical[ -]block[ -]size +4096$'
+for param in lbppbe=16 lbppbe=x lbppbe= lbppbe=-1 sense_format=1 thin_provisioning=0 la_lba=8 rotation_rate=7200 \
+	mode_page=8:0:18:0x10 optimal_xfer_gran=8 optimal_xfer_len=8 online=0 bwrite=1; do
+	refuses 22 "invalid request: ${param%%=*}=" update $param
+done
+for param in sense_format=0 thin_provisioning=1 la_lba=0 online=1 online=yes; do
+	check "as it is: $param" update $param
+done
+check 'software write protect' update swp=1
+check 'is write protection' shows
+check_says 'of the LUN' '^readonly +true$'
+check 'that ends' update readonly=0,removable=1
+check 'as it began' shows
+check_says 'by another name' '^readonly +false$'
+truncate -s 64M "$TMPDIR/disk2"
+check 'another disk' update path="$TMPDIR/disk2",scsi_sn=beef0002
+check 'is served' shows
+check_says 'from then on' "^path +$TMPDIR/disk2\$"
+check 'and the old one' update path="$TMPDIR/disk",removable=0,scsi_sn=beef0001
+refuses 22 'invalid request: an option is no UTF-8' update scsi_sn=$'\xff'
+refuses 22 'invalid request: an option is no UTF-8 text: --password' tgtadm --op new --mode account --user u --password $'\xff'
+refuses 22 "'blocksize' option is no number" tgtadm --op new --mode logicalunit --tid 7 --lun 2 -b "$TMPDIR/volume" --blocksize 4k
 refuses 22 'invalid request' tgtadm --op update --mode logicalunit --tid 7 --lun 1 --params nonsense=1
 refuses 22 "can't find the logical unit" tgtadm --op update --mode logicalunit --tid 7 --lun 9 --params scsi_sn=1
 check 'the tree is shown' tgtadm --op show --mode target

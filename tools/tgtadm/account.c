@@ -36,7 +36,7 @@ static bool has_user(const json_t *target, const char *user)
 	json_t *u;
 
 	each_member(users, u) {
-		if (!strcmp(json_string_value(u), user))
+		if (!strcmp(text_value(u), user))
 			return true;
 	}
 	return false;

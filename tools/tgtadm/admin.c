@@ -254,7 +254,7 @@ static int remove_some(struct admin *a)
 	}
 	each_member(names, name) {
 		if (!status || a->ignore_errors)
-			status = remove_target(a, json_string_value(name));
+			status = remove_target(a, text_value(name));
 	}
 	json_decref(names);
 	return status;
@@ -323,7 +323,7 @@ static int update(struct admin *a)
 	}
 	each_member(names, name) {
 		if (!status || a->ignore_errors)
-			status = renew(a, &im, json_string_value(name));
+			status = renew(a, &im, text_value(name));
 	}
 	json_decref(names);
 	import_free(&im);
@@ -365,10 +365,10 @@ static int dump(struct admin *a)
 		}
 		each_member(users, item) {
 			printf("\tincominguser %s PLEASE_CORRECT_THE_PASSWORD\n",
-			       shown(json_string_value(item)));
+			       shown(text_value(item)));
 		}
 		each_member(allow, item) {
-			const char *who = json_string_value(item);
+			const char *who = text_value(item);
 
 			if (strcmp(who, "any") != 0)
 				printf("\tinitiator-%s %s\n", strchr(who, '/') ? "address" : "name",

@@ -106,17 +106,34 @@ int change(struct tgt *t, const char *method, json_t *params, bool force, bool *
 	return said;
 }
 
-const json_t *find_target(struct tgt *t, const char *name)
+const char *text_value(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return text ? text : "";
+}
+
+/* Of ten thousand targets each is looked for. */
+static void make_index(struct tgt *t)
 {
 	json_t *target;
+	char key[256];
+
+	t->by_name = json_object();
+	each_member(t->targets, target) {
+		json_object_set(t->by_name, memory_key(member_text(target, "name"), key), target);
+	}
+}
+
+const json_t *find_target(struct tgt *t, const char *name)
+{
+	char key[256];
 
 	if (!t->targets && ask(t, "target.list", NULL, &t->targets))
 		return NULL;
-	each_member(t->targets, target) {
-		if (!strcasecmp(member_text(target, "name"), name))
-			return target;
-	}
-	return NULL;
+	if (!t->by_name)
+		make_index(t);
+	return json_object_get(t->by_name, memory_key(name, key));
 }
 
 const json_t *find_lun(const json_t *target, unsigned int lun)

@@ -133,7 +133,7 @@ static char *take_password(char *arg)
 /* -1: go on, otherwise a status. */
 static int parse(struct tgt *t, int argc, char **argv, char **password)
 {
-	unsigned int port;
+	unsigned int port, block;
 	int letter;
 
 	while ((letter = getopt_long(argc, argv,
@@ -141,8 +141,13 @@ static int parse(struct tgt *t, int argc, char **argv, char **password)
 				     long_options, NULL)) != -1) {
 		const char **text = text_of(&t->o, letter);
 
+		if (optarg && !is_text(optarg)) /* riserd would hear nothing of it */
+			return complain(t, "invalid request: an option is no UTF-8 text: %s",
+					letter == 'p' ? "--password" : optarg);
 		if (text) {
 			*text = optarg;
+			if (letter == 'y' && !number(t, "blocksize", optarg, &block))
+				return REFUSED;
 		} else if (strchr("tscl", letter)) {
 			if (!take_number(t, letter))
 				return REFUSED;

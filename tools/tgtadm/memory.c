@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,11 +15,11 @@ enum { MEMORY_MOST = 64 << 20 };
 void memory_refresh(struct tgt *t)
 {
 	json_decref(t->targets);
-	t->targets = NULL;
+	json_decref(t->by_name);
+	t->targets = t->by_name = NULL;
 }
 
-/* Names of targets have no capitals inside. */
-static const char *key_of(const char *name, char key[256])
+const char *memory_key(const char *name, char key[256])
 {
 	size_t i = 0;
 
@@ -30,17 +29,44 @@ static const char *key_of(const char *name, char key[256])
 	return key;
 }
 
-static bool tid_is_taken(const json_t *targets, json_int_t tid)
+static void take_number(struct tgt *t, json_int_t tid)
+{
+	char key[24];
+
+	snprintf(key, sizeof(key), "%lld", (long long)tid);
+	json_object_set_new(t->taken, key, json_true());
+}
+
+static bool is_taken(struct tgt *t, json_int_t tid)
 {
 	const char *name;
 	json_t *known;
+	char key[24];
 
-	json_object_foreach((json_t *)targets, name, known)
-	{
-		if (json_integer_value(json_object_get(known, "tid")) == tid)
-			return true;
+	if (!t->taken) {
+		t->taken = json_object();
+		json_object_foreach(json_object_get(t->memory, "targets"), name, known)
+			take_number(t, json_integer_value(json_object_get(known, "tid")));
 	}
-	return false;
+	snprintf(key, sizeof(key), "%lld", (long long)tid);
+	return json_object_get(t->taken, key);
+}
+
+void memory_number(struct tgt *t, const char *name, unsigned int tid)
+{
+	json_t *known = memory_target(t, name);
+	json_int_t had = json_integer_value(json_object_get(known, "tid"));
+	char key[24];
+
+	if (!is_taken(t, tid))
+		take_number(t, tid);
+	json_object_set_new(known, "tid", json_integer(tid));
+	if (had == (json_int_t)tid)
+		return;
+	/* The one that it had just been given is free again. */
+	snprintf(key, sizeof(key), "%lld", (long long)had);
+	json_object_del(t->taken, key);
+	t->free_tid = had < t->free_tid ? had : t->free_tid;
 }
 
 json_t *memory_target(struct tgt *t, const char *name)
@@ -48,12 +74,13 @@ json_t *memory_target(struct tgt *t, const char *name)
 	json_t *targets = json_object_get(t->memory, "targets"), *known;
 	char key[256];
 
-	known = json_object_get(targets, key_of(name, key));
+	known = json_object_get(targets, memory_key(name, key));
 	if (known)
 		return known;
 	/* Below it all are taken. */
-	while (!t->free_tid || tid_is_taken(targets, t->free_tid))
+	while (!t->free_tid || is_taken(t, t->free_tid))
 		t->free_tid++;
+	take_number(t, t->free_tid);
 	json_object_set_new(targets, key, json_pack("{s:I}", "tid", t->free_tid));
 	t->dirty = true;
 	return json_object_get(targets, key);
@@ -163,7 +190,8 @@ void memory_close(struct tgt *t)
 {
 	memory_refresh(t);
 	json_decref(t->memory);
-	t->memory = NULL;
+	json_decref(t->taken);
+	t->memory = t->taken = NULL;
 	if (t->lock >= 0)
 		close(t->lock);
 	t->lock = -1;

@@ -2,6 +2,7 @@
 /* The tree of --op show --mode target, line by line as scripts look for them. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tgtadm.h"
@@ -93,7 +94,7 @@ static void show_accounts(const json_t *target, const json_t *known)
 
 	puts("    Account information:");
 	each_member(users, user) {
-		printf("        %s\n", shown(json_string_value(user)));
+		printf("        %s\n", shown(text_value(user)));
 	}
 	if (*outgoing)
 		printf("        %s (outgoing)\n", shown(outgoing));
@@ -104,10 +105,12 @@ static void show_rule(const char *word)
 	const char *slash = strchr(word, '/');
 
 	/* One address has no length. */
+	const char *text = shown(word);
+	int len = (int)strlen(text);
+
 	if (slash && (!strcmp(slash, strchr(word, ':') ? "/128" : "/32")))
-		printf("        %.*s\n", (int)(slash - word), word);
-	else
-		printf("        %s\n", shown(word));
+		len -= (int)strlen(slash);
+	printf("        %.*s\n", len, text);
 }
 
 /* As they were given, or as riserd has them. */
@@ -119,19 +122,20 @@ static void show_rules(const json_t *target, const json_t *given)
 
 	puts("    ACL information:");
 	each_member(allow, word) {
-		nobody |= !strcmp(json_string_value(word), NOBODY);
+		nobody |= !strcmp(text_value(word), NOBODY);
 	}
 	/* Names alone mean: from anywhere. */
 	if (!given && !nobody && target_from_anywhere(allow))
 		puts("        ALL");
 	each_member(list, word) {
-		const char *text = json_string_value(word);
+		const char *text = text_value(word);
 
 		if (strcmp(text, NOBODY) != 0 && strcmp(text, "any") != 0)
 			show_rule(text);
 	}
 }
 
+/* sessions: its own */
 static void show_target(struct tgt *t, const json_t *target, const json_t *sessions)
 {
 	const char *name = member_text(target, "name");
@@ -144,8 +148,7 @@ static void show_target(struct tgt *t, const json_t *target, const json_t *sessi
 	puts("    System information:\n        Driver: iscsi\n        State: ready\n"
 	     "    I_T nexus information:");
 	each_member(sessions, item) {
-		if (!strcmp(member_text(item, "target"), name))
-			show_session(item);
+		show_session(item);
 	}
 	puts("    LUN information:");
 	if (!find_lun(target, 0))
@@ -157,30 +160,60 @@ static void show_target(struct tgt *t, const json_t *target, const json_t *sessi
 	show_rules(target, target_given(t, name));
 }
 
+struct numbered {
+	int64_t tid;
+	const json_t *target;
+};
+
+static int by_number(const void *a, const void *b)
+{
+	const struct numbered *x = a, *y = b;
+
+	return (x->tid > y->tid) - (x->tid < y->tid);
+}
+
+/* {name of a target: its sessions}, new reference: there may be many of both. */
+static json_t *by_target(const json_t *sessions)
+{
+	json_t *all = json_object(), *s;
+
+	each_member(sessions, s) {
+		const char *name = member_text(s, "target");
+
+		if (!json_object_get(all, name))
+			json_object_set_new(all, name, json_array());
+		json_array_append(json_object_get(all, name), s);
+	}
+	return all;
+}
+
 /* By number, as tgt has them. */
 int target_show_all(struct tgt *t)
 {
-	json_t *sessions = NULL, *target;
-	json_int_t last = 0, next;
+	json_t *sessions = NULL, *index, *target;
+	struct numbered *all;
+	size_t count = 0;
 	int status = ask(t, "session.list", NULL, &sessions);
 
-	for (; !status; last = next) {
-		const json_t *found = NULL;
+	if (status)
+		return status;
+	index = by_target(sessions);
+	all = calloc(json_array_size(t->targets) + 1, sizeof(*all));
+	each_member(t->targets, target) {
+		const char *name = member_text(target, "name");
 
-		next = INT64_MAX;
-		each_member(t->targets, target) {
-			json_int_t tid =
-				member_number(memory_target(t, member_text(target, "name")), "tid");
-
-			if (tid > last && tid < next) {
-				next = tid;
-				found = target;
-			}
-		}
-		if (!found)
-			break;
-		show_target(t, found, sessions);
+		if (all)
+			all[count++] =
+				(struct numbered){ member_number(memory_target(t, name), "tid"),
+						   target };
 	}
+	if (count)
+		qsort(all, count, sizeof(*all), by_number);
+	for (size_t i = 0; i < count; i++)
+		show_target(t, all[i].target,
+			    json_object_get(index, member_text(all[i].target, "name")));
+	free(all);
+	json_decref(index);
 	json_decref(sessions);
-	return status;
+	return DONE;
 }

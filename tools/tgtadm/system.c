@@ -18,7 +18,7 @@ static bool serves_iser(struct tgt *t)
 		const json_t *list = json_object_get(p, "active");
 
 		each_member(list, active) {
-			iser |= !strcmp(json_string_value(active), "iser");
+			iser |= !strcmp(text_value(active), "iser");
 		}
 	}
 	json_decref(portals);

@@ -89,7 +89,7 @@ int target_new(struct tgt *t)
 	if (status)
 		return status;
 	known = memory_target(t, o->targetname);
-	json_object_set_new(known, "tid", json_integer(o->tid));
+	memory_number(t, o->targetname, o->tid);
 	json_object_set_new(known, "name", json_string(o->targetname));
 	remember_rules(t, o->targetname, json_array());
 	if (moves)
@@ -132,7 +132,7 @@ bool target_from_anywhere(const json_t *allow)
 	json_t *word;
 
 	each_member(allow, word) {
-		if (strchr(json_string_value(word), '/'))
+		if (strchr(text_value(word), '/'))
 			return false;
 	}
 	return true;
@@ -162,7 +162,7 @@ static json_t *rules(struct tgt *t, const char *name)
 	acl = json_array();
 	allow = json_object_get(find_target(t, name), "allow");
 	each_member(allow, word) {
-		json_t *rule = rule_of(json_string_value(word), target_from_anywhere(allow));
+		json_t *rule = rule_of(text_value(word), target_from_anywhere(allow));
 
 		if (rule)
 			json_array_append_new(acl, rule);
@@ -179,7 +179,7 @@ static json_t *allow_of(const json_t *acl)
 	json_t *allow = json_array(), *word;
 
 	each_member(acl, word) {
-		if (!import_allow(&im, &target, json_string_value(word)))
+		if (!import_allow(&im, &target, text_value(word)))
 			json_array_append(allow, word);
 	}
 	for (size_t i = 0; i < target.name_count; i++)
@@ -207,7 +207,7 @@ static size_t find_rule(const json_t *acl, const char *word)
 	size_t i = 0;
 
 	while (i < json_array_size(acl) &&
-	       strcasecmp(json_string_value(json_array_get(acl, i)), word) != 0)
+	       strcasecmp(text_value(json_array_get(acl, i)), word) != 0)
 		i++;
 	return i;
 }

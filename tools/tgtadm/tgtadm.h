@@ -34,6 +34,8 @@ struct tgt {
 	const char *program; /* for messages */
 	struct options o;
 	json_t *targets; /* target.list; NULL: not asked yet */
+	json_t *by_name; /* the same by name, in lower case; NULL with it */
+	json_t *taken; /* numbers that some target has or had: members "7"; NULL: not looked yet */
 	json_t *memory; /* {"daemon", "targets": {name: {...}}, "accounts": {user: secret}} */
 	char file[4096]; /* where it is kept */
 	json_int_t free_tid; /* none that is smaller is free; 0: not looked yet */
@@ -52,6 +54,10 @@ void memory_close(struct tgt *t);
  * there. "acl" are the rules as they were given, "allow" is what riserd made of them. */
 json_t *memory_target(struct tgt *t, const char *name);
 json_t *memory_accounts(struct tgt *t);
+/* A target that is known has this number from now on. */
+void memory_number(struct tgt *t, const char *name, unsigned int tid);
+/* A name of a target as riserd has it, in lower case. Returns key. */
+const char *memory_key(const char *name, char key[256]);
 /* Forgets what was asked of riserd: something has changed. */
 void memory_refresh(struct tgt *t);
 
@@ -68,6 +74,8 @@ int ask(struct tgt *t, const char *method, json_t *params, json_t **result);
 int change(struct tgt *t, const char *method, json_t *params, bool force, bool *busy);
 /* The name of the target of --tid, borrowed; NULL: there is none, which has been said. */
 const char *target_name(struct tgt *t);
+/* "" for what is no text. */
+const char *text_value(const json_t *value);
 /* Of target.list; NULL: there is none. Borrowed. */
 const json_t *find_target(struct tgt *t, const char *name);
 const json_t *find_lun(const json_t *target, unsigned int lun);

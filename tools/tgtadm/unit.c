@@ -49,9 +49,8 @@ static int set_store(struct tgt *t, json_t *options)
 }
 
 /* riserd's working folder is not ours. */
-static json_t *full_path(const struct tgt *t)
+static json_t *full_path(const struct tgt *t, const char *path)
 {
-	const char *path = t->o.path;
 	char folder[4096];
 
 	if (t->o.bstype && !strcmp(t->o.bstype, "null"))
@@ -83,7 +82,7 @@ int unit_new(struct tgt *t)
 	}
 	return change(t, "lun.create",
 		      json_pack("{s:s, s:i, s:o, s:o}", "target", name, "lun", (int)t->o.lun,
-				"path", full_path(t), "options", options),
+				"path", full_path(t, t->o.path), "options", options),
 		      false, NULL);
 }
 
@@ -102,35 +101,102 @@ static int unit_delete(struct tgt *t)
 
 /* --- Parameters */
 
-/* What is said of a LUN: a key of riserd's, or NULL for what means nothing to it. */
-static const struct param {
-	const char *name, *key;
-	bool is_switch, silent;
-} params[] = {
-	{ "scsi_sn", "serial", false, false },
-	{ "readonly", "readonly", true, false },
-	{ "removable", "removable", true, false },
-	/* riserd makes its own of the serial number; the agents of Pacemaker give one always. */
-	{ "scsi_id", NULL, false, true },
-	/* As it is anyway. */
-	{ "thin_provisioning", NULL, false, true },
-	{ "sense_format", NULL, false, false },
-	{ "vendor_id", NULL, false, false },
-	{ "product_id", NULL, false, false },
-	{ "product_rev", NULL, false, false },
-	{ "mode_page", NULL, false, false },
-	{ "swp", NULL, false, false },
-	{ "lbppbe", NULL, false, false },
-	{ "la_lba", NULL, false, false },
-	{ "optimal_xfer_gran", NULL, false, false },
-	{ "optimal_xfer_len", NULL, false, false },
-	{ "bwrite", NULL, false, false },
+struct param;
+/* value: may be changed. Puts keys of riserd's into options; a status. */
+typedef int take_fn(struct tgt *t, const struct param *p, char *value, json_t *options);
+
+/* What is said of a LUN. */
+struct param {
+	const char *name;
+	take_fn *take;
+	const char *what; /* a key of riserd's, or why there is none */
 };
 
 static bool is_one(const char *value)
 {
 	return !strcmp(value, "1") || !strcasecmp(value, "yes") || !strcasecmp(value, "on");
 }
+
+static int take_text(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	(void)t;
+	json_object_set_new(options, p->what, json_string(value));
+	return DONE;
+}
+
+static int take_switch(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	(void)t;
+	json_object_set_new(options, p->what, json_boolean(is_one(value)));
+	return DONE;
+}
+
+static int refuse(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	(void)options;
+	return complain(t, "invalid request: %s=%s cannot be set: %s", p->name, value, p->what);
+}
+
+/* As it is always. */
+static int take_one(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	return is_one(value) ? DONE : refuse(t, p, value, options);
+}
+
+static int take_zero(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	return strcmp(value, "0") ? refuse(t, p, value, options) : DONE;
+}
+
+/* Names that people read: agents give them, and nothing depends on them. */
+static int take_label(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	(void)options;
+	tell(t, "%s=%s: is ignored: %s", p->name, value, p->what);
+	return DONE;
+}
+
+static int take_path(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	json_object_set_new(options, p->what, full_path(t, value));
+	return DONE;
+}
+
+/* Logical blocks per physical block, as an exponent. */
+static int take_exponent(struct tgt *t, const struct param *p, char *value, json_t *options)
+{
+	const json_t *lun = find_lun(find_target(t, target_name(t)), t->o.lun);
+	int64_t block = member_number(lun, "block_size");
+
+	if (strspn(value, "0123456789") != strlen(value) || !*value || strlen(value) > 2 ||
+	    strtol(value, NULL, 10) > 15)
+		return complain(t, "invalid request: %s=%s: it takes an exponent from 0 to 15",
+				p->name, value);
+	json_object_set_new(options, p->what, json_integer(block << strtol(value, NULL, 10)));
+	return DONE;
+}
+
+static const struct param params[] = {
+	{ "scsi_sn", take_text, "serial" },
+	{ "readonly", take_switch, "readonly" },
+	{ "swp", take_switch, "readonly" },
+	{ "removable", take_switch, "removable" },
+	{ "lbppbe", take_exponent, "physical-block-size" },
+	{ "path", take_path, "path" },
+	{ "online", take_one, "a LUN that is there is online: delete it" },
+	{ "thin_provisioning", take_one, "initiators may always unmap" },
+	{ "sense_format", take_zero, "initiators choose it by the D_SENSE bit (MODE SELECT)" },
+	{ "la_lba", take_zero, "riserd asks the disk how it is aligned" },
+	{ "scsi_id", take_label, "riserd makes the names of page 83h of the serial number" },
+	{ "vendor_id", take_label, "disks of riserd say RISER" },
+	{ "product_id", take_label, "disks of riserd have a product name of their own" },
+	{ "product_rev", take_label, "disks of riserd say their own revision" },
+	{ "mode_page", refuse, "initiators set mode pages by MODE SELECT" },
+	{ "rotation_rate", refuse, "riserd asks the disk" },
+	{ "optimal_xfer_gran", refuse, "riserd has its own" },
+	{ "optimal_xfer_len", refuse, "riserd has its own" },
+	{ "bwrite", refuse, "riserd has no such thing" },
+};
 
 static int take_param(struct tgt *t, json_t *options, const char *name, char *value)
 {
@@ -140,22 +206,9 @@ static int take_param(struct tgt *t, json_t *options, const char *name, char *va
 		value[len - 1] = '\0';
 		value++;
 	}
-	if (!strcmp(name, "online"))
-		return is_one(value) ? DONE
-				     : complain(t, "invalid request: a LUN that is there is "
-						   "online: delete it");
 	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++) {
-		const struct param *p = &params[i];
-
-		if (strcmp(p->name, name) != 0)
-			continue;
-		if (p->key && p->is_switch)
-			json_object_set_new(options, p->key, json_boolean(is_one(value)));
-		else if (p->key)
-			json_object_set_new(options, p->key, json_string(value));
-		else if (!p->silent)
-			tell(t, "%s: is ignored: riserd has nothing like it", name);
-		return DONE;
+		if (!strcmp(params[i].name, name))
+			return params[i].take(t, &params[i], value, options);
 	}
 	return complain(t, "invalid request: there is no parameter %s of a logical unit", name);
 }
