@@ -10,6 +10,7 @@
  *   rq.c      receive queues, of one connection or shared
  *   rx.c      Sends of the initiator -> PDUs; immediate data stays where it landed
  *   tx.c      PDUs, RDMA Writes and RDMA Reads -> one post per turn; what their completions end
+ *   unsolicited.c  Data-Out that comes by Send
  *   ops.c     the transport's table
  *
  * Everything of a connection belongs to its reactor's thread.
@@ -378,13 +379,15 @@ void rdma_send_pdu(struct conn *conn, struct tx_pdu *pdu);
 void rdma_put_data(struct conn *conn, struct transfer *t);
 void rdma_get_data(struct conn *conn, struct transfer *t);
 void rdma_cancel_data(struct conn *conn, struct transfer *t);
-/* An unsolicited Data-Out. */
-void rdma_data_out(struct rdma_conn *c, const struct bhs_data_out *h, const uint8_t *data,
-		   uint32_t len);
 /* Ends every get_data() that is not with the device. */
 void rdma_tx_cancel(struct rdma_conn *c);
 /* transfer_done() for what has ended inside a down-call. */
 void rdma_tx_report(struct rdma_conn *c);
+
+/* --- unsolicited.c */
+
+void rdma_data_out(struct rdma_conn *c, const struct bhs_data_out *h, const uint8_t *data,
+		   uint32_t len);
 
 /* ops.c: counts, for who watches; the log says what it was. [any thread] */
 enum rdma_error {
