@@ -25,6 +25,12 @@ void pool_init(struct pool *p, size_t object_size, size_t per_chunk, size_t limi
 	*p = (struct pool){ .object_size = object_size, .per_chunk = per_chunk, .limit = limit };
 }
 
+void pool_raise(struct pool *p, size_t limit)
+{
+	if (limit > atomic_load_explicit(&p->limit, memory_order_relaxed))
+		atomic_store_explicit(&p->limit, limit, memory_order_relaxed);
+}
+
 void pool_destroy(struct pool *p)
 {
 	struct link *chunk = p->chunks, *next;
@@ -51,7 +57,8 @@ static void push(struct pool *p, void *object)
 
 static void grow(struct pool *p)
 {
-	size_t count = p->limit - p->total < p->per_chunk ? p->limit - p->total : p->per_chunk;
+	size_t left = atomic_load_explicit(&p->limit, memory_order_relaxed) - p->total;
+	size_t count = left < p->per_chunk ? left : p->per_chunk;
 	struct link *chunk;
 
 	if (!count)

@@ -156,6 +156,11 @@ void reactor_stop(struct reactor *r)
 	wake(r->impl);
 }
 
+void reactor_set_busy_poll(struct reactor *r, uint64_t ns)
+{
+	spin_set(&r->impl->spin, ns);
+}
+
 static unsigned int run_messages(struct reactor_impl *impl)
 {
 	struct work *newest, *oldest = NULL, *next;

@@ -97,6 +97,8 @@ int reactor_start(struct reactor *r);
 void reactor_join(struct reactor *r);
 /* [any thread] The loop ends after the present turn. */
 void reactor_stop(struct reactor *r);
+/* [any thread] Another reactor_config.busy_poll_ns from now on. */
+void reactor_set_busy_poll(struct reactor *r, uint64_t ns);
 /* Not running any more. Frees everything. NULL is fine. */
 void reactor_destroy(struct reactor *r);
 

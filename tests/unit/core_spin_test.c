@@ -88,6 +88,26 @@ static void without_a_longest_spin_there_is_none(void)
 	CU_ASSERT(!spin_goes_on(&s, 0));
 }
 
+/* Whoever spins for a longest one that is over must not go on with it. */
+static void another_longest_counts_at_once(void)
+{
+	struct spin s;
+
+	spin_init(&s, 50000);
+	CU_ASSERT(spin_goes_on(&s, 20000));
+	spin_set(&s, 10000);
+	CU_ASSERT(!spin_goes_on(&s, 20000));
+	CU_ASSERT(spin_goes_on(&s, 9999));
+	spin_set(&s, 0);
+	CU_ASSERT(!spin_goes_on(&s, 0));
+	for (int i = 0; i < 20; i++)
+		spin_slept(&s, 100000);
+	spin_set(&s, 50000);
+	CU_ASSERT(!spin_goes_on(&s, 0));
+	spin_slept(&s, 40000);
+	CU_ASSERT(spin_goes_on(&s, 49999));
+}
+
 /* The real loop: work now and then, and each time an operation that is over as soon as it is
  * submitted, as most sends are. */
 
@@ -142,4 +162,4 @@ static void work_now_and_then_is_not_spun_for(void)
 UNIT_MAIN(TEST(a_steady_load_is_never_slept_through), TEST(it_comes_back_at_once),
 	  TEST(an_idle_reactor_stops_spinning), TEST(gaps_a_little_too_long_cost_nothing),
 	  TEST(one_hitch_does_not_end_it), TEST(without_a_longest_spin_there_is_none),
-	  TEST(work_now_and_then_is_not_spun_for));
+	  TEST(another_longest_counts_at_once), TEST(work_now_and_then_is_not_spun_for));
