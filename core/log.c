@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Log lines on stderr: one write() each, so that threads do not mix their lines. */
+/* Log lines on stderr: one write() each, so that threads do not mix their lines; or in the journal. */
 #include "core/log.h"
 
 #include <errno.h>
@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "core/log_journal.h"
 
 enum { LINE_MAX_BYTES = 2048 };
 static const uint64_t one_second = 1000000000ull;
@@ -97,14 +99,23 @@ static size_t clip(int printed, size_t space)
 	return (size_t)printed < space ? (size_t)printed : space - 1;
 }
 
-__attribute__((format(printf, 3, 0))) static void emit(enum log_level level, uint32_t suppressed,
+static void write_line(const char *line, size_t len)
+{
+	ssize_t ret;
+
+	do {
+		ret = write(STDERR_FILENO, line, len);
+	} while (ret < 0 && errno == EINTR);
+}
+
+__attribute__((format(printf, 4, 0))) static void emit(const struct log_about *about,
+						       enum log_level level, uint32_t suppressed,
 						       const char *fmt, va_list args)
 {
 	char line[LINE_MAX_BYTES];
 	const char *name = program_invocation_short_name;
 	/* The last byte is for the newline. */
 	size_t space = sizeof(line) - 1, len, begin;
-	ssize_t ret;
 
 	if (stderr_is_journal())
 		len = clip(snprintf(line, space, "<%d>%s: ", (int)level, name), space);
@@ -128,10 +139,10 @@ __attribute__((format(printf, 3, 0))) static void emit(enum log_level level, uin
 		observer.heard(line + begin, observer.arg);
 	if (!log_enabled(level))
 		return;
+	if (stderr_is_journal() && log_journal_send(level, line + begin, about))
+		return;
 	line[len++] = '\n';
-	do {
-		ret = write(STDERR_FILENO, line, len);
-	} while (ret < 0 && errno == EINTR);
+	write_line(line, len);
 }
 
 void log_write(enum log_level level, const char *fmt, ...)
@@ -142,7 +153,7 @@ void log_write(enum log_level level, const char *fmt, ...)
 	if (!wanted(level))
 		return;
 	va_start(args, fmt);
-	emit(level, 0, fmt, args);
+	emit(NULL, level, 0, fmt, args);
 	va_end(args);
 	errno = saved;
 }
@@ -170,10 +181,12 @@ static bool take_token(struct log_limit *limit)
 	return true;
 }
 
-void log_write_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
+__attribute__((format(printf, 4, 0))) static void emit_limited(const struct log_about *about,
+							       struct log_limit *limit,
+							       enum log_level level,
+							       const char *fmt, va_list args)
 {
 	int saved = errno;
-	va_list args;
 
 	if (!log_enabled(level))
 		return;
@@ -181,9 +194,31 @@ void log_write_limited(struct log_limit *limit, enum log_level level, const char
 		atomic_fetch_add_explicit(&limit->suppressed, 1, memory_order_relaxed);
 		return;
 	}
+	emit(about, level, atomic_exchange_explicit(&limit->suppressed, 0, memory_order_relaxed),
+	     fmt, args);
+	errno = saved;
+}
+
+void log_write_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
 	va_start(args, fmt);
-	emit(level, atomic_exchange_explicit(&limit->suppressed, 0, memory_order_relaxed), fmt,
-	     args);
+	emit_limited(NULL, limit, level, fmt, args);
+	va_end(args);
+}
+
+void log_write_about(const struct log_about *about, struct log_limit *limit, enum log_level level,
+		     const char *fmt, ...)
+{
+	int saved = errno;
+	va_list args;
+
+	va_start(args, fmt);
+	if (limit)
+		emit_limited(about, limit, level, fmt, args);
+	else if (wanted(level))
+		emit(about, level, 0, fmt, args);
 	va_end(args);
 	errno = saved;
 }

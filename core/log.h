@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Logging to stderr: "<N>riserd: message" with sd-daemon priority prefixes when the journal reads
- * it, plain "riserd: level: message" on a terminal. One write() per line, from any thread.
+ * Logging: "riserd: level: message" on stderr. Where that is the journal's (JOURNAL_STREAM) the line goes to the
+ * journal's own socket, with what it is about as fields; when it is not taken there, to stderr with an
+ * sd-daemon priority prefix, "<N>riserd: message". One system call per line, from any thread.
  * Text that came from a peer must go through log_escape().
  */
 #ifndef RISER_CORE_LOG_H
@@ -25,11 +26,24 @@ struct log_limit {
 		.burst = (n) \
 	}
 
+/* What a line is about, as far as it is known. Names may be a peer's. */
+struct log_about {
+	const char *target, *initiator; /* names; NULL or empty: not known */
+	const char *from; /* the peer's address */
+	const char *reason; /* one word */
+	unsigned int session; /* TSIH; 0: none */
+	unsigned int lun;
+	bool has_lun;
+};
+
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_write_limited(struct log_limit *limit, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* limit NULL: there is none. about is borrowed for the call. */
+void log_write_about(const struct log_about *about, struct log_limit *limit, enum log_level level,
+		     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* [main thread, while there is no other] Errors are told to heard(), too, which neither waits nor logs; NULL:
  * nobody is. [any thread calls it] */

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/log.h"
+#include "core/log_journal.h"
 #include "tests/lib/unit.h"
 
 /* stderr goes to a memory file between begin_capture() and end_capture(). */
@@ -133,6 +135,82 @@ static void hidden_levels_take_no_token(void)
 	CU_ASSERT_EQUAL(limit.suppressed, 0);
 }
 
+/* A journal of ours; there is none at first. */
+static char journal_path[] = "/nowhere/journal";
+static int journal = -1;
+
+static void open_journal(char folder[])
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/s", folder);
+	journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CU_ASSERT_EQUAL_FATAL(bind(journal, (struct sockaddr *)&at, sizeof(at)), 0);
+	CU_ASSERT_EQUAL_FATAL(setenv("RISER_JOURNAL_SOCKET", at.sun_path, 1), 0);
+}
+
+static void close_journal(const char *folder)
+{
+	unlink(getenv("RISER_JOURNAL_SOCKET"));
+	rmdir(folder);
+	close(journal);
+	unsetenv("RISER_JOURNAL_SOCKET");
+}
+
+/* The next entry; "": there is none. */
+static const char *heard(void)
+{
+	static char text[8192];
+	ssize_t n = recv(journal, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static void the_journal_gets_fields(void)
+{
+	char folder[] = "/tmp/core_log_test-XXXXXX";
+	const struct log_about about = { .target = "iqn.a:b\nMESSAGE=forged",
+					 .initiator = "iqn.c:d",
+					 .from = "192.0.2.1:5",
+					 .reason = "auth",
+					 .session = 7,
+					 .has_lun = true };
+
+	open_journal(folder);
+	CU_ASSERT_TRUE(log_journal_send(LOG_LEVEL_WARN, "careful", &about));
+	CU_ASSERT_STRING_EQUAL(heard(), "MESSAGE=careful\nPRIORITY=4\n"
+					"SYSLOG_IDENTIFIER=core_log_test\n"
+					"RISER_TARGET=iqn.a:b MESSAGE=forged\n"
+					"RISER_INITIATOR=iqn.c:d\nRISER_FROM=192.0.2.1:5\n"
+					"RISER_REASON=auth\nRISER_SESSION=7\nRISER_LUN=0\n");
+	CU_ASSERT_TRUE(log_journal_send(LOG_LEVEL_ERROR, "x", NULL));
+	CU_ASSERT_STRING_EQUAL(heard(), "MESSAGE=x\nPRIORITY=3\nSYSLOG_IDENTIFIER=core_log_test\n");
+	close_journal(folder);
+}
+
+/* Nobody reads: what it does not take comes back at once, and goes to stderr. */
+static void a_journal_that_hangs_is_not_waited_for(void)
+{
+	char folder[] = "/tmp/core_log_test-XXXXXX", text[2048];
+	unsigned int taken = 0;
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	open_journal(folder);
+	while (taken < 100000 && log_journal_send(LOG_LEVEL_INFO, text, NULL))
+		taken++;
+	CU_ASSERT(taken > 0 && taken < 100000);
+	CU_ASSERT_EQUAL(strlen(heard()), sizeof(text) - 1 + strlen("MESSAGE=\nPRIORITY=6\n") +
+						 strlen("SYSLOG_IDENTIFIER=core_log_test\n"));
+	CU_ASSERT_TRUE(log_journal_send(LOG_LEVEL_INFO, text, NULL));
+	close_journal(folder);
+	setenv("RISER_JOURNAL_SOCKET", journal_path, 1);
+	CU_ASSERT_FALSE(log_journal_send(LOG_LEVEL_INFO, text, NULL));
+	unsetenv("RISER_JOURNAL_SOCKET");
+}
+
 /* Whether stderr is the journal is looked up once, so each case runs in a child. */
 static const char *line_in_child(bool same_file)
 {
@@ -146,6 +224,7 @@ static const char *line_in_child(bool same_file)
 	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
 		 (unsigned long long)st.st_ino + !same_file);
 	setenv("JOURNAL_STREAM", stream, 1);
+	setenv("RISER_JOURNAL_SOCKET", journal_path, 1);
 	pid = fork();
 	if (pid == 0) {
 		execl("/proc/self/exe", "core_log_test", "--one-line", (char *)NULL);
@@ -153,6 +232,7 @@ static const char *line_in_child(bool same_file)
 	}
 	CU_ASSERT(waitpid(pid, &status, 0) == pid && status == 0);
 	unsetenv("JOURNAL_STREAM");
+	unsetenv("RISER_JOURNAL_SOCKET");
 	return end_capture();
 }
 
@@ -186,6 +266,8 @@ int main(int argc, char **argv)
 		TEST(limit_says_what_it_hid),
 		TEST(hidden_levels_take_no_token),
 		TEST(journal_gets_priorities),
+		TEST(the_journal_gets_fields),
+		TEST(a_journal_that_hangs_is_not_waited_for),
 		TEST(escape_is_printable_and_bounded),
 	};
 
