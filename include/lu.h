@@ -303,6 +303,8 @@ struct lu_operation {
  * ends, on any thread, a reactor mostly: it must not wait. Of a copy it hears when that has taken a second.
  * NULL: nobody does. */
 void lu_watch_operations(void (*told)(const struct lu_operation *o, void *arg), void *arg);
+/* [any thread] A number for long work that is no unit's: none of these has it. */
+uint64_t lu_operation_number(void);
 /* [any thread] Those that run; at most max, and returns how many that is. Copies are here under the unit
  * that got the command. */
 unsigned int lu_operations(struct lu *lu, struct lu_operation *out, unsigned int max);
@@ -370,6 +372,15 @@ void scsi_refuse(struct scsi_task *task);
  * done() comes when its backstore request and transfer are back (perhaps before this returns). */
 void scsi_abort(struct scsi_task *task);
 
+/* [owner thread] A task that was aborted and hangs in its disk belongs to nobody any more: true; other tasks
+ * do not wait for it, and its unit counts it until scsi_detached_back(), which the port calls when done()
+ * has come. False: it waits for something else, or (not with `writing`) its request may yet change the
+ * medium. */
+bool scsi_detach(struct scsi_task *task, bool writing);
+void scsi_detached_back(struct scsi_task *task);
+/* [any thread] How many there are, and since when (ns, CLOCK_MONOTONIC) the first of them hangs. */
+uint32_t lu_detached(const struct lu *lu, uint64_t *since);
+
 /* [owner thread] The initiator of a task that was aborted is told that it is over, though the disk
  * still has it. True: it cannot change the unit any more, and other tasks do not wait for it. */
 bool scsi_give_up(struct scsi_task *task);
@@ -411,14 +422,23 @@ bool target_add_port(struct scsi_target *target, const struct target_port *port)
 bool lu_busy(const struct lu *lu, const struct reactor *reactor);
 /* [any thread] It is between target_remove_lun() and target_drop_lun(). */
 bool lu_is_leaving(const struct lu *lu);
-/* [owner thread] Says lu_set_used() of the units that are leaving and that the task, which may have ended,
- * works on. True: there is one. */
-bool task_uses_leaving(const struct scsi_task *task);
+/* [owner thread] Says lu_add_user() of the units that are leaving and that the task, which may have ended,
+ * works on. since: ns, it came. True: there is one. */
+bool task_uses_leaving(const struct scsi_task *task, uint64_t since);
 /* [owner thread of nexus] No task of it is left on such units: it forgets their ACA conditions. */
 void nexus_forget_leaving(struct nexus *nexus);
-/* [any thread] Who looks for users of units leaves here what he has found. */
-void lu_set_used(struct lu *lu, bool used);
+/* [any thread] Who looks for users of units leaves here what he has found: nothing yet; commands and
+ * functions; lu_busy(). */
+void lu_forget_users(struct lu *lu);
+void lu_add_user(struct lu *lu, uint64_t since);
+void lu_set_busy(struct lu *lu);
+/* Whether there is a user of whatever kind; those that scsi_detach() has counted are some, too. */
 bool lu_is_used(const struct lu *lu);
+/* Commands and functions, without those; *oldest: ns, the first of them came. */
+uint32_t lu_users(const struct lu *lu, uint64_t *oldest);
+/* [any thread] It is busy until lu_release(). */
+void lu_hold(struct lu *lu);
+void lu_release(struct lu *lu);
 /* The port with this tag; the first when there is none. */
 struct target_port *target_port_by_tag(struct scsi_target *target, uint16_t tag);
 /* [owner thread] I_T NEXUS RESET, when its tasks were aborted: what a nexus loses with its session, and

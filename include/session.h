@@ -187,8 +187,8 @@ unsigned int server_portal_transports(struct server *s, const struct portal_addr
  * target_config.redirect, whatever target they want; "": they are not. At most REDIRECT_MAX bytes. */
 void server_redirect(struct server *s, const struct portal_address *addr, const char *redirect,
 		     bool permanent);
-/* [main thread] Other timeouts and levels, from the next time that each of them is asked for. What the sizes
- * of pools depend on stays as it is: max_connections, max_unauthenticated, window, login_pdus, login_bytes. */
+/* [main thread] Other timeouts, levels and max_connections, from the next time that each of them is asked for;
+ * connections that are too many by then stay. Not max_unauthenticated, window, login_pdus, login_bytes. */
 void server_set_limits(struct server *s, const struct server_limits *limits);
 /* [main thread] From now on logins see what `exports` has, and soon all sessions do. done(arg) is called
  * once, on a reactor, when every reactor has heard of it. A session of a target that is not there any
@@ -297,16 +297,23 @@ void session_snapshot_put(struct session_snapshot *snapshot);
  * at once. -ENOENT: there is no such session. -ENOMEM. */
 int server_end_session(struct server *s, uint16_t tsih);
 
+/* [any thread] A session that is ending is not waited for any more, whatever hangs in a disk: soon it is gone,
+ * and its commands are detached. For who knows that nobody gets at that medium after it. */
+void server_abandon_session(struct server *s, uint16_t tsih);
+
 /* Who still uses units that target_remove_lun() has taken out? Borrowed until done(). */
 struct unit_search {
 	struct lu **units;
 	unsigned int unit_count;
 	bool tell; /* the log names the sessions */
+	/* What uses them is aborted, and what hangs in them belongs to nobody from now on: it counts as
+	 * lu_detached(). With UNIT_CLOSE connections end, too, that are in the way. */
+	enum { UNIT_LOOK, UNIT_CUT, UNIT_CLOSE } cut;
 	bool forget; /* sessions forget what they knew of these units: nobody uses them any more */
 	void (*done)(void *arg); /* on a reactor, once */
 	void *arg;
 };
-/* [main thread] Every reactor looks, and says lu_set_used() of those that are. To be repeated until
+/* [main thread] Every reactor looks, and says lu_add_user() or lu_set_busy() of those that are. To be repeated until
  * nobody does, and once more, with `forget`. -ENOMEM: done() will not be called. */
 int server_find_users(struct server *s, const struct unit_search *search);
 
@@ -326,6 +333,9 @@ void server_log_statistics(struct server *s);
  * 11.9, event 0). */
 void server_lun_event(struct server *s, struct scsi_target *target, unsigned int lun,
 		      enum unit_attention ua);
+/* [any thread] Commands that hang in a disk and belong to nobody any more: of sessions that have ended, on
+ * units that went by force, or cut loose by a stop. While there are any no reactor and no memory may go. */
+uint32_t server_detached(const struct server *s);
 /* [main thread] After stopped() and when no reactor runs. */
 void server_destroy(struct server *s);
 

@@ -181,6 +181,9 @@ struct conn {
 	bool digests; /* header and data digests can be negotiated */
 	bool movable; /* hand_over() is possible */
 	bool closing; /* close() was called or the peer is gone: down-calls are still legal */
+	/* The session layer's: an answer is due, and close() soon. A peer that only says it sends no more, which
+	 * TCP can do, is not gone for that. */
+	bool answer_due;
 	uint64_t bytes_queued; /* given to send_pdu() and put_data() and not yet given back */
 	/* Counters, written by the owner thread. */
 	_Atomic uint64_t bytes_in, bytes_out, pdus_in, pdus_out;

@@ -132,34 +132,56 @@ bool lu_is_leaving(const struct lu *lu)
 	return atomic_load_explicit(&lu->leaving, memory_order_relaxed);
 }
 
-void lu_set_used(struct lu *lu, bool used)
+void lu_forget_users(struct lu *lu)
 {
-	atomic_store(&lu->used, used);
+	atomic_store(&lu->busy, false);
+	atomic_store(&lu->users, 0);
+	atomic_store(&lu->oldest, UINT64_MAX);
+}
+
+void lu_add_user(struct lu *lu, uint64_t since)
+{
+	uint64_t before = atomic_load(&lu->oldest);
+
+	while (since < before && !atomic_compare_exchange_weak(&lu->oldest, &before, since))
+		;
+	atomic_fetch_add(&lu->users, 1);
+}
+
+void lu_set_busy(struct lu *lu)
+{
+	atomic_store(&lu->busy, true);
 }
 
 bool lu_is_used(const struct lu *lu)
 {
-	return atomic_load(&lu->used);
+	return atomic_load(&lu->users) || atomic_load(&lu->busy) || atomic_load(&lu->detached);
 }
 
-static bool mark(const struct scsi_target *target, int lun)
+uint32_t lu_users(const struct lu *lu, uint64_t *oldest)
+{
+	*oldest = atomic_load(&lu->oldest);
+	return atomic_load(&lu->users);
+}
+
+static bool mark(const struct scsi_target *target, int lun, uint64_t since)
 {
 	struct lu *lu = target->leaving[lun];
 
 	if (lu)
-		lu_set_used(lu, true);
+		lu_add_user(lu, since);
 	return lu;
 }
 
-bool task_uses_leaving(const struct scsi_task *task)
+bool task_uses_leaving(const struct scsi_task *task, uint64_t since)
 {
 	const struct scsi_target *target = task->nexus->target;
 	int number = lun_number(task->lun);
-	bool uses = number >= 0 && mark(target, number);
+	bool uses = number >= 0 && mark(target, number, since);
 
 	for (int lun = 0; task->copies && lun < TARGET_LUNS; lun++) {
-		if (task->copy_luns[lun / 32] >> lun % 32 & 1)
-			uses |= mark(target, lun);
+		if (lun != number && task->copy_luns[lun / 32] >> lun % 32 & 1)
+			uses |= mark(target, lun, since);
 	}
 	return uses;
 }

@@ -33,9 +33,14 @@ void lu_watch_operations(void (*told)(const struct lu_operation *o, void *arg), 
 	operations.told_arg = arg;
 }
 
+uint64_t lu_operation_number(void)
+{
+	return ++operations.last_id;
+}
+
 void operation_begin(struct lu_operation *o, const struct lu *lu, enum lu_operation_kind kind)
 {
-	*o = (struct lu_operation){ .id = ++operations.last_id, .kind = kind, .lun = lu->number };
+	*o = (struct lu_operation){ .id = lu_operation_number(), .kind = kind, .lun = lu->number };
 	memcpy(o->target, lu->target, sizeof(o->target));
 	clock_gettime(CLOCK_REALTIME, &o->since);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "lu.h"
+#include "scsi/gate.h"
 #include "scsi_wire.h"
 
 enum {
@@ -64,6 +65,7 @@ enum lu_condition {
 	LU_SANITIZE_FAILED = 0x20,
 	LU_FORMATTING = 0x40,
 	LU_FORMAT_FAILED = 0x100,
+	LU_HANGS = 0x800, /* too much was detached and is not back: detach.c */
 	/* These refuse nothing, but there is something to look at: */
 	LU_WATCHES_SPACE = 0x80, /* a threshold, now and then */
 	LU_LIMITED = 0x200, /* how much may be done in a second */
@@ -141,29 +143,6 @@ static inline const struct cdb_row *cdb_find(const uint8_t *cdb)
 	return cdb_action(row, cdb_service_action(cdb));
 }
 
-/*
- * The write gate. Writes of all reactors run side by side; a reactor says on a cache line of its
- * own that it is writing, once per turn of its loop however many writes there are. An exclusive
- * command raises a flag, waits until no reactor is writing, and runs alone. Writers that meet the
- * flag wait on their reactor's list.
- */
-struct gate_slot { /* one per reactor; [owner thread] but for the atomics */
-	_Atomic bool writing; /* active or open */
-	_Atomic bool has_waiters; /* set by the owner, taken by who lowers the flag */
-	_Atomic bool posted; /* wake is on its way */
-	bool open; /* the flag was down in this turn: writes enter without another look */
-	uint32_t active; /* writes between gate_enter and gate_leave */
-	/* Reads whose data the transport takes from memory of the backstore, see gate_lend(). */
-	uint32_t lent;
-	bool lending_over; /* when lent is 0, tell who waits */
-	_Atomic(struct reactor *) lender; /* its owner, once it has lent something */
-	struct work stop_lending;
-	struct list waiting; /* tasks, by lu_node */
-	struct reactor *reactor; /* set before has_waiters */
-	struct work wake, turn_end;
-	struct lu *lu;
-} __attribute__((aligned(64)));
-
 /* Values of mode pages that other code looks at. Written under the LU's lock. [any thread] */
 struct lu_mode {
 	_Atomic bool write_cache; /* WCE; false: every write is forced to the medium */
@@ -201,8 +180,12 @@ struct lu {
 	uint8_t protection; /* 0: blocks have none; else the protection type 1, 2, 3 */
 	bool lends, volatile_cache, can_unmap, can_anchor, removable;
 	_Atomic uint32_t condition; /* enum lu_condition */
-	_Atomic bool leaving, used; /* target_remove_lun(), lu_set_used() */
-	_Atomic uint32_t operators; /* lu_clear_reservations() under way */
+	_Atomic bool leaving, busy; /* target_remove_lun(), lu_set_busy() */
+	_Atomic uint32_t users; /* lu_add_user(), */
+	_Atomic uint64_t oldest; /* ns: and since when the first of them */
+	_Atomic uint32_t operators; /* lu_hold(): lu_clear_reservations() under way, too */
+	_Atomic uint32_t detached; /* scsi_detach(), */
+	_Atomic uint64_t detached_since; /* ns: the first of them */
 	struct lu_mode mode;
 	_Atomic uint32_t exclusive; /* an exclusive command drains or runs */
 	/* 0: there was no exclusive command yet; odd: one is changing the medium; else it has changed
@@ -292,28 +275,6 @@ static inline struct lu_stats *task_stats(struct scsi_task *task)
 {
 	return &task->lu->per_reactor[task->reactor->index].stats;
 }
-
-/* --- gate.c */
-/* Whether gate_enter() will not wait for the rest of this turn. */
-bool gate_lets_in(struct lu *lu, struct reactor *reactor);
-/* Enters for one backstore write. False: the task waits, and task_io_start() follows. */
-bool gate_enter(struct scsi_task *task);
-void gate_leave(struct scsi_task *task);
-/* Takes the LU alone. False: the task waits, then task->step() follows. */
-bool gate_lock(struct scsi_task *task, void (*step)(struct scsi_task *task));
-void gate_unlock(struct scsi_task *task);
-/* The task gives up waiting. False: its continuation is on its way and will see task->aborted. */
-bool gate_abandon(struct scsi_task *task);
-void gate_slot_init(struct gate_slot *slot, struct lu *lu);
-/* The exclusive task is about to change the medium: readers look twice until gate_unlock(). */
-void gate_change(struct scsi_task *task);
-/* Whether the task may send memory of the backstore. True: gate_lend_end() has to follow when the
- * transfer is over. */
-bool gate_lend(struct scsi_task *task);
-void gate_lend_end(struct scsi_task *task);
-/* Has an exclusive command changed the medium since the sequence number was `before`, or was it
- * doing so? */
-bool gate_changed(const struct lu *lu, uint32_t before);
 
 /* --- task.c: ending */
 /* Ends the task with the status and sense that are set. The task must not be touched any more. */

@@ -355,12 +355,3 @@ void scsi_abort(struct scsi_task *task)
 	task->waits = WAITS_NOTHING;
 	task_end(task);
 }
-
-bool scsi_give_up(struct scsi_task *task)
-{
-	/* Not all that writes has Data-Out: WRITE SAME with NDOB, SANITIZE. */
-	if (task->writes || (task->row && task->row->flags & ROW_WRITES))
-		return false;
-	task_set_leave_slowly(task);
-	return true;
-}

@@ -11,8 +11,9 @@
  */
 #include <stdlib.h>
 
+#include "session/abort_tasks.h"
+#include "session/detach.h"
 #include "session/flow.h"
-#include "session/internal.h"
 
 /* --- Waiting */
 
@@ -58,6 +59,10 @@ void abort_wait_finished(struct reactor_state *rs, struct command *c)
 
 	if (!c->aborted_at)
 		return;
+	if (c->aborted_at == DETACHED) {
+		command_detached_back(c);
+		return;
+	}
 	list_for_each_safe(pos, tmp, &rs->abort_waits) {
 		struct abort_wait *w = list_entry(pos, struct abort_wait, node);
 

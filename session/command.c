@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "session/abort_tasks.h"
 #include "session/flow.h"
 #include "session/recovery.h"
 

@@ -40,6 +40,8 @@ static inline void command_count(struct command *c)
 	else
 		command_count_stages(set, task, total, transport);
 }
+/* live.c: the unit is at work for it, or somebody waits for its end and names it by its unit. */
+bool command_uses_unit(const struct command *c);
 /* Nobody has it any more. May free the session. */
 void command_free(struct command *c);
 /* Its connection takes what is sent for it. */

@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "session/capturing.h"
+#include "session/login_drive.h"
 
 static struct log_limit peer_limit = LOG_LIMIT(10);
 
@@ -62,10 +63,10 @@ static struct reactor *place(void *ctx, const struct sockaddr_storage *peer)
 	(void)peer;
 	if (s->stopping)
 		return NULL;
-	if (s->connections >= s->cfg.limits.max_connections) {
+	if (s->connections >= limit_of(s, max_connections)) {
 		log_write_limited(&limit, LOG_LEVEL_WARN,
 				  "connection refused: %u connections are the limit",
-				  s->cfg.limits.max_connections);
+				  limit_of(s, max_connections));
 		return NULL;
 	}
 	for (unsigned int i = 0; i < s->cfg.reactor_count; i++) {

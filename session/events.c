@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "session/command.h"
+#include "session/login_drive.h"
 
 static void tell(struct server *server, const struct server_event *event)
 {

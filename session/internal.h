@@ -88,6 +88,7 @@ struct reactor_state {
 	struct list connections; /* iconn.node */
 	struct list unauthenticated; /* iconn.login_node, longest without a step first */
 	struct list sessions; /* session.reactor_node */
+	struct list detached; /* the same, of those that have nothing but what hangs (detach.c) */
 	uint64_t sessions_gone; /* that were on it */
 	struct list abort_waits; /* abort_wait.node */
 	uint64_t aborts; /* counts aborted commands; tells which ones a wait covers */
@@ -108,6 +109,7 @@ struct server {
 	struct reactor_state *reactors; /* cfg.reactor_count */
 	_Atomic uint32_t connections;
 	_Atomic uint32_t failed; /* sessions that wait for a connection */
+	_Atomic uint32_t detached; /* commands that hang and belong to nobody */
 	_Atomic bool stopping, stopping_now;
 	_Atomic uint32_t draining; /* reactors that still drain */
 	struct work unlisten_work;
@@ -237,6 +239,7 @@ struct session {
 	struct command *by_itt[ITT_BUCKETS];
 	struct list commands; /* command.node: all that exist, oldest first */
 	uint32_t command_count; /* but for those that only wait for ExpStatSN */
+	struct list detached; /* command.node: hang, and belong to nobody any more (detach.c) */
 	struct list tmfs; /* struct tmf: functions under way */
 	uint32_t tmf_count; /* TMFs and abort_jobs that will come back to us */
 
@@ -245,6 +248,9 @@ struct session {
 	struct work progress_work;
 	bool kill_posted, kill_ran; /* under server->lock */
 	struct work kill_work;
+	struct timer linger; /* it has ended, its commands have not */
+	bool told_of_writes; /* the log says what it waits for */
+	bool unregistered; /* nothing but what is detached is left of it */
 	bool freeing;
 	struct work free_work; /* deferred so that callers up the stack are through */
 	struct session_stats stats;
@@ -271,10 +277,10 @@ struct command {
 	struct iconn *ic; /* its allegiance (RFC 7143 4.2.5); NULL: that connection is gone */
 	struct recovery *kept; /* NULL: error recovery level 0 */
 	struct command *itt_next;
-	struct list node; /* session.commands */
+	struct list node; /* session.commands, or its detached */
 	uint32_t itt, cmdsn;
 	uint16_t cid; /* with ic NULL: of the connection that is gone */
-	uint64_t aborted_at; /* the reactor's count of aborts; 0: not aborted, or over */
+	uint64_t aborted_at; /* the reactor's count of aborts, DETACHED; 0: not aborted, or over */
 	struct abort_job *job; /* the task waits for the end of others: abort_tasks() */
 	bool reports; /* aborted, and answers TASK ABORTED */
 	bool past_medium; /* aborted while its Data-In was on the way: it will not go on */
@@ -313,24 +319,6 @@ struct reply {
 	bool out; /* with the transport */
 	bool again; /* a SNACK wants it when it is back */
 	uint8_t small[128];
-};
-
-/* Aborted commands that someone waits for. */
-struct abort_wait {
-	struct list node; /* reactor_state.abort_waits */
-	const struct session *session; /* NULL: every session of the reactor */
-	const struct lu *lu; /* NULL: every LUN of the session's target */
-	const struct scsi_target *target; /* with session NULL */
-	/* Of the target's LUNs, with lu NULL, those in `sees`, and all of asker, which does not see the
-	 * others. NULL: all. */
-	const struct lun_set *sees;
-	const struct session *asker;
-	const struct command *command; /* NULL: all that match */
-	bool aca; /* only the command with the ACA attribute */
-	bool medium; /* not those that are past_medium */
-	uint64_t limit; /* only commands that were aborted by then */
-	uint32_t remaining;
-	void (*done)(struct abort_wait *wait);
 };
 
 /* server.c */
@@ -392,40 +380,6 @@ void iconn_end(struct iconn *ic, bool flush);
 void iconn_go_on(struct iconn *ic);
 void iconn_dispatch(struct iconn *ic, struct pdu *pdu);
 void iconn_reinstated(struct work *work);
-
-/* login_newcomers.c */
-void newcomer_came(struct iconn *ic);
-/* Its login has made a step. */
-void newcomer_went_on(struct iconn *ic);
-/* It has logged in, or goes. Idempotent. */
-void newcomer_left(struct iconn *ic);
-/* Runs as reactor_state.evict_timer. */
-void newcomers_time(struct timer *t);
-
-/* login_drive.c */
-void login_drive(struct iconn *ic, struct pdu *pdu);
-void login_drive_refuse(struct iconn *ic, const struct bhs *bhs, enum login_status status,
-			const char *why);
-void login_drive_continue(struct iconn *ic);
-/* Full feature phase in session s: the final Login Response, then the connection's parameters. */
-void login_drive_enter(struct iconn *ic, struct session *s, const struct conn_params *params);
-/* Sends the last answer of a login that has failed, and closes. */
-void login_drive_end(struct iconn *ic, const struct bhs_login_request *req,
-		     const struct login_reply *reply);
-/* While ic->login is there: what was negotiated, and the last request of it. */
-const struct login_result *login_drive_result(const struct iconn *ic);
-const struct bhs *login_drive_request(const struct iconn *ic);
-void login_state_free(struct login_state *ls);
-struct text_env *text_env_new(struct iconn *ic);
-void text_env_free(struct text_env *env); /* NULL is fine */
-struct exports *login_drive_exports(const struct iconn *ic); /* that the login has seen */
-const struct login_env *text_env_get(const struct text_env *env);
-
-/* login_refusal.c */
-/* A login is refused. True: too often from there, the answer comes later; until then nothing that
- * arrives counts. */
-bool login_refuse_late(struct iconn *ic, const struct bhs_login_request *req,
-		       enum login_status status);
 
 /* address.c */
 /* Whether an initiator that has reached us at local could use this portal. */
@@ -567,32 +521,6 @@ void tmf_nop_answered(struct session *s, const struct iconn *ic, uint32_t ttt);
 /* QUERY TASK, QUERY TASK SET, QUERY ASYNCHRONOUS EVENT: the response, and with the last, when it is
  * TMF_RSP_SUCCEEDED, the additional response information. */
 uint8_t tmf_query(const struct session *s, const struct bhs_tmf_request *req, uint8_t info[3]);
-
-/* abort_tasks.c */
-/* Counts from 1, so that it is not done before abort_wait_counted(). */
-void abort_wait_begin(struct abort_wait *w, struct reactor_state *rs);
-/* c is one of those to wait for. Before it is aborted. */
-static inline void abort_wait_add(struct abort_wait *w)
-{
-	w->remaining++;
-}
-/* All are aborted and counted. May call w->done(). */
-void abort_wait_counted(struct abort_wait *w, struct reactor_state *rs);
-/* Whether w is for commands like c, and whether it waits for c. */
-bool abort_wait_names(const struct abort_wait *w, const struct command *c);
-static inline bool abort_wait_covers(const struct abort_wait *w, const struct command *c)
-{
-	return c->aborted_at && c->aborted_at <= w->limit && abort_wait_names(w, c);
-}
-/* An aborted command is over. */
-void abort_wait_finished(struct reactor_state *rs, struct command *c);
-/* task_port_ops.abort_tasks and abort_others. */
-void port_abort_tasks(struct scsi_task *task,
-		      bool (*victim)(const void *arg, const struct nexus *nexus), const void *arg,
-		      bool report);
-void port_abort_others(struct scsi_task *task);
-/* c is aborted while it waits for the end of others. */
-void abort_job_give_up(struct command *c);
 
 /* async.c */
 /* An Asynchronous Message on ic, when it takes PDUs; sense data only with ASYNC_SCSI. May close ic, as

@@ -5,7 +5,7 @@
  * connection takes its place (6.3.4): it waits until nothing of that one can move any more.
  */
 #include "core/log.h"
-#include "session/internal.h"
+#include "session/login_drive.h"
 
 bool join_elsewhere(struct iconn *ic, const struct bhs_login_request *req)
 {

@@ -12,6 +12,8 @@
 
 #include "core/log.h"
 #include "session/command.h"
+#include "session/detach.h"
+#include "session/login_drive.h"
 #include "session/name.h"
 #include "session/tmf.h"
 
@@ -226,6 +228,7 @@ void server_each_session(struct server *server,
 void server_set_limits(struct server *server, const struct server_limits *limits)
 {
 	struct server_limits *now = &server->cfg.limits;
+	size_t commands;
 
 #define SET(name) __atomic_store_n(&now->name, limits->name, __ATOMIC_RELAXED)
 	SET(login_timeout_s);
@@ -234,7 +237,15 @@ void server_set_limits(struct server *server, const struct server_limits *limits
 	SET(session_connections);
 	SET(error_recovery_level);
 	SET(login_failures);
+	SET(max_connections);
 #undef SET
+	commands = (size_t)limits->max_connections * (now->window + IMMEDIATE_MAX);
+	for (unsigned int i = 0; i < server->cfg.reactor_count; i++) {
+		pool_raise(&server->reactors[i].commands, commands);
+		pool_raise(&server->reactors[i].replies, commands);
+		pool_raise(&server->reactors[i].held, commands);
+		pool_raise(&server->reactors[i].recoveries, commands);
+	}
 }
 
 /* --- Who uses units that are leaving */
@@ -251,7 +262,7 @@ struct searching {
 
 /* The unit is at work for the command, or somebody waits for the end of the command and names it by its
  * unit. One that waits for its turn has not looked for its unit yet. */
-static bool command_uses(const struct command *c)
+bool command_uses_unit(const struct command *c)
 {
 	if (c->submitted && !c->task.lu)
 		return false; /* has not found it */
@@ -275,15 +286,15 @@ static bool session_uses(const struct session *s)
 		struct command *c = list_entry(pos, struct command, node);
 
 		count_answered(c);
-		if (command_uses(c))
-			uses |= task_uses_leaving(&c->task);
+		if (command_uses_unit(c))
+			uses |= task_uses_leaving(&c->task, c->arrived);
 	}
 	list_for_each(pos, &s->tmfs) {
 		const struct tmf *tmf = list_entry(pos, struct tmf, node);
 
 		if (!tmf->lu || !lu_is_leaving(tmf->lu))
 			continue;
-		lu_set_used(tmf->lu, true);
+		lu_add_user(tmf->lu, tmf->deadline - TMF_TIMEOUT_S * NSEC_PER_SEC);
 		uses = true;
 	}
 	return uses;
@@ -303,6 +314,8 @@ static void search_visit(struct work *work)
 
 		if (s->who.type != SESSION_NORMAL)
 			continue;
+		if (what->cut)
+			session_cut_loose(s, what->cut == UNIT_CLOSE);
 		if (session_uses(s) && what->tell)
 			log_write_limited(&limit, LOG_LEVEL_WARN,
 					  "%s: commands of %s, session %u, are not over",
@@ -312,7 +325,7 @@ static void search_visit(struct work *work)
 	}
 	for (unsigned int i = 0; i < what->unit_count; i++) {
 		if (lu_busy(what->units[i], v->rs->reactor))
-			lu_set_used(what->units[i], true);
+			lu_set_busy(what->units[i]);
 	}
 	if (atomic_fetch_sub(&searching->pending, 1) != 1)
 		return;
@@ -331,7 +344,7 @@ int server_find_users(struct server *server, const struct unit_search *what)
 	searching->what = *what;
 	searching->pending = n;
 	for (unsigned int i = 0; i < what->unit_count; i++)
-		lu_set_used(what->units[i], false);
+		lu_forget_users(what->units[i]);
 	for (unsigned int i = 0; i < n; i++) {
 		struct search_visit *v = &searching->visits[i];
 

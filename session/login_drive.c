@@ -9,7 +9,7 @@
 #include <sys/random.h>
 
 #include "core/log.h"
-#include "session/internal.h"
+#include "session/login_drive.h"
 
 struct text_env {
 	struct login_env env;
@@ -191,6 +191,19 @@ void login_drive_end(struct iconn *ic, const struct bhs_login_request *req,
 	iconn_close(ic, true);
 }
 
+static void log_refusal(const struct iconn *ic, enum login_status status, const char *why)
+{
+	const struct login_result *who = ic->login ? login_drive_result(ic) : NULL;
+	struct log_about about = { .from = ic->conn->peer_name, .reason = refusal_of(status) };
+
+	if (who) {
+		about.target = who->target_name;
+		about.initiator = who->initiator_name;
+	}
+	log_write_about(&about, &login_limit, LOG_LEVEL_WARN, "%s: login refused (0x%04x): %s",
+			ic->conn->peer_name, status, why);
+}
+
 /* A login that failed: the answer, then the end. req: any header, its ITT is echoed. */
 void login_drive_refuse(struct iconn *ic, const struct bhs *bhs, enum login_status status,
 			const char *why)
@@ -207,8 +220,7 @@ void login_drive_refuse(struct iconn *ic, const struct bhs *bhs, enum login_stat
 	event_login_failed(ic, refusal_of(status), why);
 	if (login_refuse_late(ic, &req, status))
 		return;
-	log_write_limited(&login_limit, LOG_LEVEL_WARN, "%s: login refused (0x%04x): %s",
-			  ic->conn->peer_name, status, why);
+	log_refusal(ic, status, why);
 	login_drive_end(ic, &req, &lr);
 }
 
@@ -226,17 +238,21 @@ static void log_login(const struct iconn *ic, const struct session *s,
 		      const struct conn_params *params)
 {
 	const struct login_result *who = login_drive_result(ic);
+	const struct log_about about = { .target = who->target ? who->target->scsi->name : NULL,
+					 .initiator = who->initiator_name,
+					 .from = ic->conn->peer_name,
+					 .session = s->tsih };
 	char alias[64];
 
-	log_write_limited(
-		&logged_in_limit, LOG_LEVEL_INFO, "%s: %s%s%s logged in%s over %s, %s %u%s%s",
-		ic->conn->peer_name, who->initiator_name, who->initiator_alias[0] ? " alias " : "",
-		log_escape(alias, sizeof(alias), who->initiator_alias,
-			   strlen(who->initiator_alias)),
-		who->type == SESSION_DISCOVERY ? " for discovery" : "", ic->conn->ops->name,
-		who->tsih ? "one more connection of session" : "session", s->tsih,
-		who->authenticated ? ", CHAP" : "",
-		params->header_digest || params->data_digest ? ", digests" : "");
+	log_write_about(&about, &logged_in_limit, LOG_LEVEL_INFO,
+			"%s: %s%s%s logged in%s over %s, %s %u%s%s", ic->conn->peer_name,
+			who->initiator_name, who->initiator_alias[0] ? " alias " : "",
+			log_escape(alias, sizeof(alias), who->initiator_alias,
+				   strlen(who->initiator_alias)),
+			who->type == SESSION_DISCOVERY ? " for discovery" : "", ic->conn->ops->name,
+			who->tsih ? "one more connection of session" : "session", s->tsih,
+			who->authenticated ? ", CHAP" : "",
+			params->header_digest || params->data_digest ? ", digests" : "");
 }
 
 void login_drive_enter(struct iconn *ic, struct session *s, const struct conn_params *params)

@@ -6,7 +6,7 @@
  * turn not a byte has been looked at yet. Only far beyond the limit nobody has time.
  */
 #include "core/log.h"
-#include "session/internal.h"
+#include "session/login_drive.h"
 
 enum {
 	GRACE_MS = 100, /* between two steps */

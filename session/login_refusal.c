@@ -4,7 +4,7 @@
  * each further one. See login_failures.h.
  */
 #include "core/log.h"
-#include "session/internal.h"
+#include "session/login_drive.h"
 
 /* Somebody may have tried out a name or a secret. */
 static bool is_guess(enum login_status status)

@@ -218,9 +218,13 @@ static void leave(struct iconn *ic, const struct bhs_logout_request *req, enum l
 {
 	static struct log_limit limit = LOG_LIMIT(100);
 	struct session *s = ic->session;
+	const struct log_about about = { .target = s->who.target ? s->who.target->scsi->name : NULL,
+					 .initiator = s->who.initiator_name,
+					 .from = ic->conn->peer_name,
+					 .session = s->tsih };
 
-	log_write_limited(&limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
-			  s->who.initiator_name);
+	log_write_about(&about, &limit, LOG_LEVEL_INFO, "%s: %s logged out", ic->conn->peer_name,
+			s->who.initiator_name);
 	event_session(s, ic, SERVER_LOGOUT, "logout", "logged out");
 	iconn_event(ic, CONN_EV_LOGOUT);
 	if (what == WHOLE_SESSION)
@@ -228,10 +232,12 @@ static void leave(struct iconn *ic, const struct bhs_logout_request *req, enum l
 	session_discard_held(s, ic); /* or their turn might come while we wait */
 	if (ic->tasks != TASKS_REASSIGN)
 		session_abort_tasks(s, what == ITSELF ? ic : NULL);
-	if (answer_later(ic, req, what))
+	if (answer_later(ic, req, what)) {
+		ic->conn->answer_due = true; /* whatever the initiator closes meanwhile */
 		logout_progress(s);
-	else
+	} else {
 		last_words(ic, req->itt, LOGOUT_RSP_FAILED);
+	}
 }
 
 /* Those of another connection. */

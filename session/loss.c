@@ -269,7 +269,7 @@ static void wait_for_connection(struct session *s)
 	struct server *server = s->server;
 
 	session_event(s, SESSION_EV_FAILED);
-	if (server->connections + server->failed > server->cfg.limits.max_connections)
+	if (server->connections + server->failed > limit_of(server, max_connections))
 		session_end(s, SESSION_EV_TIMEOUT, false);
 }
 

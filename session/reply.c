@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "session/internal.h"
+#include "session/login_drive.h"
 
 static void reply_free(struct reply *rp)
 {

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "session/capturing.h"
 #include "session/flow.h"
+#include "session/login_drive.h"
 
 const struct server_limits server_default_limits = {
 	.login_timeout_s = 15,
@@ -48,6 +49,7 @@ static void reactor_state_init(struct server *s, unsigned int i)
 	list_init(&rs->connections);
 	list_init(&rs->unauthenticated);
 	list_init(&rs->sessions);
+	list_init(&rs->detached);
 	list_init(&rs->abort_waits);
 	rs->drain_work.fn = drain_begin;
 	rs->statistics_work.fn = log_statistics;
@@ -386,8 +388,8 @@ static struct session *find_same(struct server *server, const struct login_resul
 	return NULL;
 }
 
-/* Session reinstatement (RFC 7143 6.3.5): the old one must be gone entirely, or its last writes
- * could land after the new one's first. */
+/* Session reinstatement (RFC 7143 6.3.5): the old one must be gone, or its last writes could land after the
+ * new one's first. What only reads does not hold it up for long: detach.c. */
 enum register_result session_register(struct session *s, struct iconn *waiter)
 {
 	struct server *server = s->server;

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "session/detach.h"
 #include "session/flow.h"
-#include "session/internal.h"
+#include "session/login_drive.h"
 
-static void free_session(struct work *work)
+static void free_session(struct session *s)
 {
-	struct session *s = container_of(work, struct session, free_work);
 	char past[512];
 
 	session_event(s, SESSION_EV_GONE);
@@ -21,13 +21,35 @@ static void free_session(struct work *work)
 			  s->who.initiator_name,
 			  history_format(&session_machine, &s->history, past, sizeof(past)));
 	list_del(&s->reactor_node);
+	timer_cancel(s->rs->reactor, &s->linger);
+	exports_put(s->exports);
+	free(s);
+}
+
+static void leave(struct session *s)
+{
+	list_del(&s->reactor_node);
 	s->rs->sessions_gone++;
 	if (s->who.type == SESSION_NORMAL)
 		nexus_detach(&s->nexus);
 	session_unregister(s);
 	traffic_of_session(s); /* not before: nobody shall find its bytes twice */
-	exports_put(s->exports);
-	free(s);
+	s->unregistered = true;
+}
+
+/* Nothing is left of it, but perhaps what is detached: then its struct stays for that. */
+static void end_session(struct work *work)
+{
+	struct session *s = container_of(work, struct session, free_work);
+
+	if (!s->unregistered)
+		leave(s);
+	if (list_empty(&s->detached) && !s->tmf_count) {
+		free_session(s);
+	} else {
+		list_add_tail(&s->rs->detached, &s->reactor_node);
+		s->freeing = false;
+	}
 }
 
 void session_discard(struct session *s)
@@ -60,10 +82,12 @@ struct session *session_new(struct iconn *ic, const struct login_result *who)
 	list_init(&s->parked);
 	list_init(&s->tmfs);
 	list_init(&s->commands);
+	list_init(&s->detached);
 	s->kill_work.fn = session_kill;
 	s->progress_work.fn = session_progress;
 	s->unpark_work.fn = flow_unpark;
-	s->free_work.fn = free_session;
+	s->free_work.fn = end_session;
+	s->linger.fn = session_lingers_no_more;
 	s->expcmdsn = who->cmdsn;
 	s->maxcmdsn = who->cmdsn + s->server->cfg.limits.window - 1;
 	session_event(s, SESSION_EV_LOGIN);
@@ -153,10 +177,16 @@ struct iconn *session_any_connection(const struct session *s)
 
 void session_check_dead(struct session *s)
 {
-	bool ready;
+	bool hangs = !list_empty(&s->detached), ready;
 
-	if (!s->dying || s->freeing || !list_empty(&s->conns) || !list_empty(&s->joiners) ||
-	    !list_empty(&s->commands) || s->tmf_count)
+	if (!s->dying || s->freeing || !list_empty(&s->conns) || !list_empty(&s->joiners))
+		return;
+	if (!list_empty(&s->commands)) {
+		session_linger(s);
+		return;
+	}
+	/* What waits for the tasks of others comes back to it, whatever it is by then. */
+	if (hangs ? s->unregistered || !list_empty(&s->tmfs) : s->tmf_count)
 		return;
 	pthread_mutex_lock(&s->server->lock);
 	ready = !s->kill_posted || s->kill_ran;

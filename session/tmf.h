@@ -3,7 +3,7 @@
 #ifndef RISER_SESSION_TMF_H
 #define RISER_SESSION_TMF_H
 
-#include "session/internal.h"
+#include "session/abort_tasks.h"
 
 struct tmf;
 

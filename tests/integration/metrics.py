@@ -332,7 +332,7 @@ def reload(target, text, said):
 @case("a reload that is refused shows, and one that is not; who comes and goes is counted with the rest")
 def reloaded(target):
     target.innocent.events = []  # Asynchronous Messages are no surprise here
-    reload(target, CONFIG.replace("127.0.0.1:0\"", "127.0.0.1:1\"", 1), "listen of metrics: cannot change")
+    reload(target, CONFIG.replace("127.0.0.1:0\"", "192.0.2.1:0\"", 1), "cannot listen on 192.0.2.1")
     equal(Metrics(target).sum("riser_config_last_reload_success"), 0, "a refused reload")
     more = CONFIG.replace('lun 2 {', 'lun 9 { path = "ram:4M" }\n    lun 2 {')
     reload(target, more, "serves what it says now")

@@ -71,7 +71,7 @@ has 'a LUN that is defined elsewhere' 'lun 0 \{ path = /dev/zvol/tank/shared blo
 has 'a size' 'size = 4294967296 physical-block-size = 8192 readonly = on'
 has 'IPv6 networks' '^    allow = \{ 2001:db8::/64 \}$'
 has 'a path with a blank' 'path = "/dev/zvol/tank/with space"'
-told ctl.conf 4 'isns-server'
+has 'the server of iSNS' '^isns = 192.0.2.9:3205$'
 told ctl.conf 33 'option vendor'
 told ctl.conf 50 'serves disks only'
 
@@ -91,6 +91,31 @@ END
 closed 'one of LIO with authentication and no secret' 'nobody may log in: .*CHAP'
 printf 'auth-group g { auth-type chap }\ntarget %s { auth-group g }\n' $name >"$TMPDIR/closed"
 closed 'one of FreeBSD with an empty auth-group of type chap' 'closed:2: .*nobody may log in: .*CHAP'
+
+# --- The server of iSNS
+isns() {
+	printf '%b<target %s>\n\tbacking-store /srv/a\n</target>\n' "$2" $name >"$TMPDIR/isns"
+	check_status "$3" "isns of tgt: $1" import -o "$TMPDIR/isns.conf" --force "$TMPDIR/isns"
+}
+isns 'an address' 'iSNS On\niSNSServerIP 192.0.2.9\n' 0
+check 'is carried over' grep -q '^isns = 192.0.2.9:3205$' "$TMPDIR/isns.conf"
+check 'riserd takes it' timeout 20 "$RISERD" -t -c "$TMPDIR/isns.conf"
+isns 'of IPv6, with a port' 'iSNSServerPort 3206\niSNSServerIP 2001:db8::9\niSNS on\n' 0
+check 'is carried over' grep -q '^isns = "\[2001:db8::9\]:3206"$' "$TMPDIR/isns.conf"
+check 'riserd takes it' timeout 20 "$RISERD" -t -c "$TMPDIR/isns.conf"
+isns 'a name' 'iSNS On\niSNSServerIP isns.example.com\n' 10
+check_says 'is told' 'isns:2: iSNSServerIP isns.example.com, port 3205: not carried over'
+isns 'no server' 'iSNS On\n' 10
+check_says 'is told' 'isns:1: iSNS On: not carried over'
+isns 'switched off' 'iSNSServerIP 192.0.2.9\n' 10
+check_says 'is told' 'isns:1: iSNSServerIP 192.0.2.9: not carried over'
+isns 'a port that is none' 'iSNS On\niSNSServerIP 192.0.2.9\niSNSServerPort 70000\n' 10
+printf 'isns-server [2001:db8::9]:3206\nisns-server 192.0.2.9\nisns-period 60\ntarget %s { lun 0 { path /srv/a } }\n' \
+	$name >"$TMPDIR/isns"
+check_status 10 'two servers of FreeBSD' import -o "$TMPDIR/isns.conf" --force "$TMPDIR/isns"
+check_says 'the second one is told' 'isns:2: isns-server 192.0.2.9: is left out'
+check_says 'and the period' 'isns:3: isns-period 60: not carried over'
+check 'the first one is carried over' grep -q '^isns = "\[2001:db8::9\]:3206"$' "$TMPDIR/isns.conf"
 
 # --- What may be done with it
 printf '<target iqn.2026-01.com.example:clean>\n\tbacking-store %s\n</target>\n' "$TMPDIR/disk" >"$TMPDIR/targets.conf"

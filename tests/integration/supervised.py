@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 # pylint: disable=wrong-import-position
-from initiator import Initiator
+from initiator import Initiator, LoginRefused
 from tap import Failure, Report, check, equal
 
 TMP = os.environ["TMPDIR"]
@@ -229,12 +229,74 @@ def variables_of_somebody_else(sup):
     sup.end()
 
 
+class Journal:
+    """systemd's, as far as riserd sees it: stderr is its stream, and entries come as datagrams."""
+
+    def __init__(self):
+        self.path = os.path.join(TMP, "journal")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(DEADLINE)
+
+    def variables(self, stderr):
+        at = os.fstat(stderr.fileno())
+        return {"JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino}", "RISER_JOURNAL_SOCKET": self.path}
+
+    def until(self, words):
+        """The fields of the first entry whose message has them."""
+        while True:
+            lines = self.socket.recv(65536).decode().splitlines()
+            entry = dict(line.split("=", 1) for line in lines)
+            if words in entry["MESSAGE"]:
+                return entry
+
+
+def the_journal_has_what_a_line_is_about(sup):
+    journal = Journal()
+    configure("127.0.0.1:0")
+    with open(LOG, "w", encoding="ascii") as err:
+        sup.process = subprocess.Popen([os.environ["RISERD"], "-c", CONF], stderr=err,
+                                       env={**sup.env, **journal.variables(err)},
+                                       stdout=subprocess.PIPE, text=True)
+        url = sup.process.stdout.readline()
+    address = "127.0.0.1", int(url.split("/")[2].rsplit(":", 1)[1])
+    conn = Initiator(address, IQN, name="iqn.2026-11.test:me").login()
+    said = journal.until("logged in")
+    equal((said["RISER_TARGET"], said["RISER_INITIATOR"], said["PRIORITY"], said["SYSLOG_IDENTIFIER"]),
+          (IQN, "iqn.2026-11.test:me", "6", "riserd"), "a login")
+    check(int(said["RISER_SESSION"]) > 0 and said["RISER_FROM"].startswith("127.0.0.1:"), f"{said}")
+    conn.logout()
+    conn.close()
+    equal(journal.until("logged out")["RISER_SESSION"], said["RISER_SESSION"], "its logout")
+    try:
+        Initiator(address, "iqn.2026-11.test:none").login()
+    except LoginRefused:
+        pass
+    said = journal.until("login refused")
+    equal(said["RISER_TARGET"], "iqn.2026-11.test:none", "a refused login")
+    check(said["RISER_REASON"], f"{said}")
+    configure("127.0.0.1:0", luns=2)
+    sup.process.send_signal(signal.SIGHUP)
+    said = journal.until("added")
+    equal((said["RISER_TARGET"], said["RISER_LUN"]), (IQN, "1"), "a LUN")
+    equal(log(), "", "stderr")
+    journal.socket.close()
+    os.unlink(journal.path)  # it is gone: lines come as before
+    sup.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + DEADLINE
+    while "serves what it says now" not in log() and time.monotonic() < end:
+        sup.next(0.1)
+    sup.end()
+    check("<6>riserd: " in log() and "serves what it says now" in log(), log())
+    sup.process.stdout.close()
+
+
 def main():
     report = Report()
     for story in (says_when_it_serves, counts_sessions, tells_of_a_reload,
                   never_says_ready_when_it_cannot_start, nobody_is_refused_while_it_restarts,
                   a_portal_goes_and_comes_again, a_socket_that_is_no_portal, sockets_of_no_use,
-                  variables_of_somebody_else):
+                  variables_of_somebody_else, the_journal_has_what_a_line_is_about):
         sup = Supervisor()
         try:
             story(sup)

@@ -1,95 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* One client of the control socket, without the thread: deadlines, back-pressure, and requests that the main
  * thread has. */
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "core/log.h"
-#include "tests/lib/unit.h"
-#include "tools/riserd/control_impl.h"
-
-#define ASK(method, params) \
-	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}\n"
-
-static struct rpc_context context;
-static struct control control;
-static struct client *const c = &control.clients[0];
-static int peer;
-
-static void up(enum rpc_level level)
-{
-	int fds[2];
-
-	log_set_level(LOG_LEVEL_ERROR);
-	context = (struct rpc_context){ .events = events_new(), .control = &control };
-	memset(&control, 0, sizeof(control));
-	pthread_mutex_init(&context.lock, NULL);
-	pthread_mutex_init(&control.lock, NULL);
-	control.context = &context;
-	control.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	control.main_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	list_init(&control.queued);
-	list_init(&control.finished);
-	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
-	client_open(c, &control, fds[0], level);
-	peer = fds[1];
-}
-
-static void down(void)
-{
-	if (c->fd >= 0)
-		client_close(c);
-	CU_ASSERT_EQUAL(control.input_bytes, 0);
-	CU_ASSERT_EQUAL(control.output_bytes, 0);
-	CU_ASSERT_EQUAL(control.values, 0);
-	CU_ASSERT_EQUAL(control.subscribers, 0);
-	close(peer);
-	close(control.wake_fd);
-	close(control.main_fd);
-	events_free(context.events);
-}
-
-/* What poll() would do. */
-static void turn(void)
-{
-	for (unsigned int i = 0; i < 64 && c->fd >= 0; i++) {
-		struct pollfd p = { .fd = c->fd, .events = client_wants(c) };
-
-		poll(&p, 1, 0);
-		client_event(c, p.revents);
-	}
-}
-
-static void send_text(const char *text)
-{
-	CU_ASSERT_EQUAL(send(peer, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-	turn();
-}
-
-/* Whether what has come has these words; it is gone then. */
-static bool hears(const char *words)
-{
-	static char text[1 << 20];
-	ssize_t n = recv(peer, text, sizeof(text) - 1, MSG_DONTWAIT);
-
-	text[n > 0 ? n : 0] = '\0';
-	if (n > 0 && strstr(text, words))
-		return true;
-	printf("# heard: %.200s\n", text);
-	return false;
-}
-
-static bool hears_nothing(void)
-{
-	char byte;
-
-	return recv(peer, &byte, 1, MSG_DONTWAIT) < 0;
-}
+#include "riserd_control_rig.h"
 
 static void a_line_has_to_end(void)
 {
@@ -180,12 +94,6 @@ static void slow_readers_cost_no_more(void)
 	CU_ASSERT_TRUE(c->fd >= 0);
 	CU_ASSERT_TRUE(c->out.size <= 4 * CONTROL_OUTPUT_LOW);
 	down();
-}
-
-static struct main_call *queued(void)
-{
-	CU_ASSERT_FALSE_FATAL(list_empty(&control.queued));
-	return list_entry(control.queued.next, struct main_call, node);
 }
 
 #define CHANGE ASK("alua.set", "{\"target\":\"iqn.a:b\",\"tag\":1,\"access\":\"standby\"}")
@@ -431,109 +339,6 @@ static void main_runs_one_at_a_time(void)
 	down();
 }
 
-/* What the main thread does with the request that it has, and hands back. */
-static void main_does(bool unsure, enum rpc_status status)
-{
-	struct main_call *call = queued();
-	struct rpc_request *r = &call->request;
-
-	list_del(&call->node);
-	call->running = true;
-	call->unsure = unsure;
-	if (status != RPC_OK)
-		rpc_request_fail(r, status, "the disk is full", NULL);
-	else if (r->method)
-		r->result = json_true();
-	list_add_tail(&control.finished, &call->node);
-	queue_collect(&control);
-	turn();
-}
-
-#define IN_BATCH(id)                      \
-	"{\"jsonrpc\":\"2.0\",\"id\":" id \
-	",\"method\":\"lun.delete\",\"params\":{\"target\":\"a\",\"lun\":1}}"
-#define LOOK "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"log.get\"}"
-
-/* Nobody hears of a change that is not recorded; for all of a batch that is done once. */
-static void a_batch_is_answered_when_it_is_recorded(void)
-{
-	up(RPC_ADMIN);
-	send_text("[" IN_BATCH("1") "," IN_BATCH("2") "]\n");
-	CU_ASSERT_TRUE(queued()->batch);
-	main_does(true, RPC_OK);
-	main_does(true, RPC_OK);
-	CU_ASSERT_PTR_NULL(queued()->request.method);
-	CU_ASSERT_TRUE(hears_nothing());
-	main_does(false, RPC_OK);
-	CU_ASSERT_TRUE(hears(
-		"[{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true},{\"jsonrpc\":\"2.0\",\"id\":2,"
-		"\"result\":true}]\n"));
-	CU_ASSERT_TRUE(list_empty(&c->held) && list_empty(&control.queued));
-	/* What comes alone does not wait for anything. */
-	send_text(IN_BATCH("3") "\n");
-	CU_ASSERT_FALSE(queued()->batch);
-	main_does(false, RPC_OK);
-	CU_ASSERT_TRUE(hears("\"id\":3,\"result\":true}\n"));
-	down();
-}
-
-static void a_batch_hears_what_was_not_recorded(void)
-{
-	up(RPC_ADMIN);
-	send_text("[" IN_BATCH("1") "," IN_BATCH("2") "," IN_BATCH("3") "]\n");
-	main_does(true, RPC_OK);
-	main_does(false, RPC_NOT_FOUND); /* has changed nothing, so it is over */
-	main_does(false, RPC_PARTLY);
-	CU_ASSERT_EQUAL(queued()->client, c);
-	main_does(true, RPC_OK);
-	main_does(false, RPC_OK);
-	CU_ASSERT_TRUE(hears("[{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32010,"));
-	down();
-}
-
-/* Answers keep their order, and what may be long does not pile up behind one that waits. */
-static void what_comes_behind_a_change_waits_for_it(void)
-{
-	up(RPC_ADMIN);
-	send_text("[" IN_BATCH("1") "," LOOK "]\n");
-	main_does(true, RPC_OK);
-	CU_ASSERT_PTR_NULL(queued()->request.method);
-	main_does(false, RPC_OK);
-	CU_ASSERT_TRUE(
-		hears("\"id\":1,\"result\":true},{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{"));
-	down();
-}
-
-/* It is recorded all the same: it is in effect. */
-static void who_vanishes_with_a_batch(void)
-{
-	up(RPC_ADMIN);
-	send_text("[" IN_BATCH("1") "," IN_BATCH("2") "]\n");
-	main_does(true, RPC_OK);
-	client_close(c);
-	CU_ASSERT_PTR_NULL(queued()->request.method);
-	CU_ASSERT_PTR_NULL(queued()->client);
-	control_run_main(&control);
-	queue_collect(&control);
-	CU_ASSERT_TRUE(list_empty(&control.queued));
-	down();
-}
-
-static void a_record_may_take_too_long(void)
-{
-	up(RPC_ADMIN);
-	send_text("[" IN_BATCH("1") "]\n");
-	main_does(true, RPC_OK);
-	client_expire(c, client_deadline(c));
-	CU_ASSERT_TRUE(hears(
-		"\"id\":1,\"error\":{\"code\":-32009,\"message\":\"this takes long; it goes on\""));
-	CU_ASSERT_PTR_NULL(queued()->client);
-	control_run_main(&control);
-	queue_collect(&control);
-	CU_ASSERT_TRUE(hears_nothing());
-	down();
-}
-
 /* What waits in the socket is not begun: a stop would take as long as that. */
 static void nothing_begins_during_a_stop(void)
 {
@@ -599,9 +404,6 @@ UNIT_MAIN(TEST(a_line_has_to_end), TEST(pieces_make_a_line), TEST(monitors_have_
 	  TEST(who_takes_his_answer_by_the_spoon_is_left), TEST(long_requests_are_bounded_in_all),
 	  TEST(no_secret_stays_behind), TEST(what_main_has_not_begun_is_taken_back),
 	  TEST(what_main_has_begun_goes_on), TEST(answers_of_main_come_back),
-	  TEST(main_runs_one_at_a_time), TEST(a_batch_is_answered_when_it_is_recorded),
-	  TEST(a_batch_hears_what_was_not_recorded), TEST(what_comes_behind_a_change_waits_for_it),
-	  TEST(who_vanishes_with_a_batch), TEST(a_record_may_take_too_long),
-	  TEST(nothing_begins_during_a_stop), TEST(fast_readers_are_served_to_the_end),
-	  TEST(who_vanishes_is_forgotten), TEST(subscribers_hear_what_they_want),
-	  TEST(what_was_missed_is_counted));
+	  TEST(main_runs_one_at_a_time), TEST(nothing_begins_during_a_stop),
+	  TEST(fast_readers_are_served_to_the_end), TEST(who_vanishes_is_forgotten),
+	  TEST(subscribers_hear_what_they_want), TEST(what_was_missed_is_counted));

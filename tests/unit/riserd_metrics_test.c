@@ -47,7 +47,8 @@ static struct metrics *start(struct rpc_context *context)
 	CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address.addr, address.len), 0);
 	CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)&address.addr, &address.len), 0);
 	close(fd);
-	CU_ASSERT_EQUAL_FATAL(metrics_start(context, &address, &m), 0);
+	CU_ASSERT_EQUAL_FATAL(metrics_open(context, &address, NULL, &m), 0);
+	metrics_serve(m);
 	return m;
 }
 

@@ -1,70 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Units that come and go, and exports that change, while sessions have commands under way. */
-#include "session_links_rig.h"
-
-enum { OTHER = 3 };
-
-static const uint8_t read_1[16] = { [0] = 0x28, [8] = 1 };
-
-/* One more unit, in no target yet. */
-struct unit {
-	struct backstore *bs;
-	struct lu *lu;
-};
-
-static void unit_up(struct unit *u, const char *disk, unsigned int reactors)
-{
-	struct lu_config cfg = { .serial = "TEST0002", .product = "test", .reactors = reactors };
-	struct bs_spec spec;
-	char why[256];
-
-	CU_ASSERT_FATAL(!bs_parse(disk, &spec, why, sizeof(why)) &&
-			!bs_open(&spec, &u->bs, why, sizeof(why)));
-	cfg.bs = u->bs;
-	CU_ASSERT_FATAL(!lu_create(&cfg, &u->lu, why, sizeof(why)));
-}
-
-static void unit_down(struct unit *u)
-{
-	lu_destroy(u->lu);
-	bs_close(u->bs);
-}
-
-static void command_lun(struct initiator *in, uint8_t lun, const uint8_t *cdb, uint8_t flags,
-			uint32_t edtl, const void *data, uint32_t len)
-{
-	union pdu_header h = { 0 };
-
-	h.scsi_command.opcode = OP_SCSI_COMMAND;
-	h.scsi_command.flags = flags | ATTR_SIMPLE;
-	h.scsi_command.lun[1] = lun;
-	h.scsi_command.itt = be32_of(in->itt++);
-	h.scsi_command.edtl = be32_of(edtl);
-	h.scsi_command.cmdsn = be32_of(in->cmdsn++);
-	memcpy(h.scsi_command.cdb, cdb, 16);
-	rig_send(in, &h, data, len);
-}
-
-/* The sense of the next answer: 0 for GOOD, -1 for none. */
-static int answer(struct initiator *in)
-{
-	struct memory_record *rec = rig_receive(in);
-	int sense = -1;
-
-	if (rec && pdu_opcode(&rec->h.bhs) == OP_SCSI_RESPONSE &&
-	    rec->h.scsi_response.status == SAM_GOOD)
-		sense = 0;
-	else if (rec && rec->len >= 2 + 14)
-		sense = (rec->data[2 + 2] & 15) << 16 | rec->data[2 + 12] << 8 | rec->data[2 + 13];
-	free(rec);
-	return sense;
-}
-
-static int sense_of(struct initiator *in, uint8_t lun)
-{
-	command_lun(in, lun, tur, CMD_FINAL, 0, NULL, 0);
-	return answer(in);
-}
+#include "session_units_rig.h"
 
 /* The next PDU is the event that says 3F/0E. */
 static bool told(struct initiator *in, uint8_t lun)
@@ -75,25 +11,6 @@ static bool told(struct initiator *in, uint8_t lun)
 
 	free(rec);
 	return ok;
-}
-
-static void count(void *arg)
-{
-	++*(unsigned int *)arg;
-}
-
-static bool used(struct rig *rig, struct lu *lu, bool forget)
-{
-	unsigned int done = 0;
-	struct unit_search search = {
-		.units = &lu, .unit_count = 1, .forget = forget, .done = count, .arg = &done
-	};
-
-	CU_ASSERT_EQUAL(server_find_users(rig->server, &search), 0);
-	CU_ASSERT_EQUAL(done, 0);
-	rig_turn(rig);
-	CU_ASSERT_EQUAL(done, 1);
-	return lu_is_used(lu);
 }
 
 static void up(struct rig *rig, unsigned int reactors)
@@ -378,7 +295,7 @@ static void spread(struct rig *rig, struct generation *g)
 {
 	unsigned int done = 0;
 
-	server_set_exports(rig->server, &g->exports, count, &done);
+	server_set_exports(rig->server, &g->exports, count_search, &done);
 	rig_turn(rig);
 	CU_ASSERT_EQUAL(done, 1);
 }

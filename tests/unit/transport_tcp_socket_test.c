@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* iSCSI over real sockets on loopback, target and peer on threads of their own. */
 #include "tests/unit/transport_socket_rig.h"
+#include "transport/tcp/tcp.h"
 
 static void converse(int family, bool header_digest, bool data_digest, uint32_t r2ts)
 {
@@ -140,6 +141,44 @@ static void logout_is_answered_before_the_end(void)
 	client_close(&c);
 	wait_for(&s->closed);
 	server_stop(s);
+}
+
+static void answer_is_due(struct server *s)
+{
+	s->conn->answer_due = true;
+}
+
+static void last_answer(struct server *s)
+{
+	respond(task_get(s, s->conn), OP_LOGOUT_RESPONSE, be32_of(7), NULL, 0);
+	conn_close(s->conn, true);
+	/* Not that, but what the peer does has to end the connection. */
+	timer_cancel(s->r, &tcp_conn_of(s->conn)->flush_timer);
+}
+
+/* Who sends no more may still be waiting for an answer; and who has it and closes is let go at once. */
+static void half_closed_peer_gets_its_answer(void)
+{
+	for (int half = 0; half < 2; half++) {
+		struct server *s = server_start(AF_INET);
+		struct client c = client_login(s);
+		const uint8_t *data;
+		union pdu_header h;
+		uint32_t len;
+
+		on_reactor(s, answer_is_due);
+		if (half)
+			CU_ASSERT_EQUAL(shutdown(c.fd, SHUT_WR), 0);
+		for (int i = 0; i < 3; i++)
+			on_reactor(s, nothing);
+		on_reactor(s, last_answer);
+		CU_ASSERT_FATAL(receive(&c, &h, &data, &len));
+		CU_ASSERT_EQUAL(h.bhs.opcode, OP_LOGOUT_RESPONSE);
+		CU_ASSERT_EQUAL(hear(c.fd), 0);
+		client_close(&c);
+		wait_for(&s->closed);
+		server_stop(s);
+	}
 }
 
 static void close_it(struct server *s)
@@ -310,5 +349,6 @@ static void address_in_use(void)
 UNIT_MAIN(TEST(reads_and_writes_over_ipv4), TEST(reads_and_writes_over_ipv6),
 	  TEST(reads_and_writes_with_digests), TEST(many_small_writes_at_once),
 	  TEST(unsolicited_data_then_r2t), TEST(logout_is_answered_before_the_end),
-	  TEST(close_with_everything_in_flight), TEST(cancel_while_data_lands),
-	  TEST(many_connections), TEST(no_descriptor_left), TEST(address_in_use));
+	  TEST(half_closed_peer_gets_its_answer), TEST(close_with_everything_in_flight),
+	  TEST(cancel_while_data_lands), TEST(many_connections), TEST(no_descriptor_left),
+	  TEST(address_in_use));

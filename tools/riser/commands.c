@@ -14,6 +14,7 @@ const struct command *const command_tables[] = {
 	target_change_commands,
 	lun_commands,
 	lun_change_commands,
+	image_commands,
 	user_commands,
 	session_commands,
 	initiator_commands,
@@ -26,6 +27,7 @@ const struct command *const command_tables[] = {
 	log_commands,
 	config_commands,
 	import_commands,
+	/* what goes on, and help */
 	job_commands,
 	trace_commands,
 	howto_commands,

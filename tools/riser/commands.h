@@ -12,7 +12,7 @@ extern const struct command alua_commands[], events_commands[], log_commands[], 
 extern const struct command howto_commands[], doctor_commands[], shell_commands[];
 extern const struct command completion_commands[];
 extern const struct command import_commands[];
-extern const struct command trace_commands[], job_commands[];
+extern const struct command trace_commands[], job_commands[], image_commands[];
 extern const struct command target_change_commands[], lun_change_commands[],
 	portal_change_commands[], initiator_change_commands[], user_commands[], config_commands[];
 

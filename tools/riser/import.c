@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "import.h"
 #include "out.h"
+#include "progress.h"
 #include "show.h"
 
 #define SECRETS "/etc/riser/secrets"
@@ -177,26 +178,66 @@ static enum status write_secrets(struct job *j)
 	return status;
 }
 
-static void would_write(const struct job *j)
+/* A list of them, new reference, or lines. */
+static json_t *would_write(const struct job *j)
 {
+	json_t *files = json_array();
+
 	if (j->output)
-		show_dry_run(j->r, "write %s", j->output);
+		json_array_append_new(files, text_json(j->output));
 	for (size_t i = 0; i < j->out.secret_count && j->secrets; i++) {
 		if (j->out.secrets[i].secret[0])
-			show_dry_run(j->r, "write %s", j->out.secrets[i].path);
+			json_array_append_new(files, text_json(j->out.secrets[i].path));
 	}
+	return files;
+}
+
+static void say_would_write(const struct job *j)
+{
+	json_t *files = would_write(j);
+	const json_t *file;
+
+	each_member(files, file)
+		show_dry_run(j->r, "write %s", json_string_value(file));
+	json_decref(files);
 }
 
 /* --- The command */
 
 static const char *const formats[] = { "", "tgt", "lio", "ctl" };
 
+struct watch {
+	struct progress progress;
+	const char *what;
+};
+
+static void on_checked(void *arg, size_t luns, size_t of)
+{
+	struct watch *w = arg;
+
+	progress_show(&w->progress, w->what, luns, of);
+}
+
+/* Each LUN is compared with all others: of tens of thousands that takes a while. */
+static void check(struct job *j, struct watch *w)
+{
+	w->progress.patience = PROGRESS_PATIENCE_S;
+	w->progress.unit = "LUNs";
+	w->what = j->file;
+	j->im.checked = on_checked;
+	j->im.checked_arg = w;
+	import_check(&j->im);
+	progress_end(&w->progress);
+}
+
 static bool read_all(struct job *j, const char *from)
 {
 	struct import *im = &j->im;
+	struct watch watch;
 	char *text;
 	size_t len;
 
+	progress_begin(&watch.progress, j->r);
 	im->file = j->file;
 	for (unsigned int i = 1; i < 4 && from; i++) {
 		if (!strcmp(formats[i], from))
@@ -215,7 +256,7 @@ static bool read_all(struct job *j, const char *from)
 		import_ctl(im, j->file);
 	if (im->failed)
 		return false;
-	import_check(im);
+	check(j, &watch);
 	for (size_t i = 0; i < im->target_count; i++)
 		j->luns += (unsigned int)im->targets[i].lun_count;
 	sort_notes(im);
@@ -239,6 +280,10 @@ static void say_json(const struct job *j)
 			   "format", formats[j->format], "targets", (json_int_t)j->im.target_count,
 			   "luns", (json_int_t)j->luns, "config", text_json(j->out.text),
 			   "secret_files", secrets, "notes", notes);
+	if (j->r->dry_run) {
+		json_object_set_new(result, "dry_run", json_true());
+		json_object_set_new(result, "would_write", would_write(j));
+	}
 	out_json(result);
 	json_decref(result);
 }
@@ -263,9 +308,9 @@ static enum status finish(struct job *j)
 	enum status status = STATUS_OK;
 
 	import_write(&j->im, j->secrets ? j->secrets : SECRETS, &j->out);
-	if (j->r->dry_run)
-		would_write(j);
-	else
+	if (j->r->dry_run && !j->r->json)
+		say_would_write(j);
+	else if (!j->r->dry_run)
 		status = write_secrets(j);
 	if (!status && j->output && !j->r->dry_run)
 		status = write_file(j, j->output, j->out.text, false);

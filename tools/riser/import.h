@@ -84,9 +84,14 @@ struct import {
 	size_t portal_count;
 	struct import_user *discovery;
 	size_t discovery_count;
+	const char *isns; /* "ADDR:PORT" of a server that hears what there is; NULL: none */
 	struct import_note *notes;
 	size_t note_count;
 	bool failed; /* the text is not what it has to be: the last note says why */
+	/* import_check() tells how far it is; NULL: nobody wants to know. */
+	void (*checked)(void *arg, size_t luns, size_t of);
+	void *checked_arg;
+	size_t checked_luns, all_luns;
 	struct import_block *blocks;
 };
 
@@ -133,6 +138,9 @@ enum import_format import_guess(const char *text);
 void import_check(struct import *im);
 /* import_portals.c: its part of that. */
 void import_check_portals(struct import *im);
+/* The server of iSNS, an address in numbers; port NULL: with one, or that of the protocol. False: it is none that
+ * riser takes. */
+bool import_isns(struct import *im, const char *address, const char *port);
 
 struct import_secret {
 	const char *path, *secret;

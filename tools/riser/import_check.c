@@ -198,6 +198,8 @@ static void check_luns(struct import *im, struct import_target *t)
 		const struct import_target *owner;
 
 		im->file = l->file;
+		if (im->checked)
+			im->checked(im->checked_arg, im->checked_luns++, im->all_luns);
 		if (!check_lun(im, t, l)) {
 			l->path = NULL;
 			continue;
@@ -391,6 +393,8 @@ void import_check(struct import *im)
 	size_t kept = 0;
 
 	import_check_portals(im);
+	for (size_t i = 0; i < im->target_count; i++)
+		im->all_luns += im->targets[i].lun_count;
 	for (size_t i = 0; i < im->target_count; i++) {
 		struct import_target *t = &im->targets[i];
 

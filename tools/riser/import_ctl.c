@@ -425,6 +425,19 @@ static void take_discovery(struct ctl *c, const struct statement *group)
 	}
 }
 
+static void take_isns(struct ctl *c, const struct statement *s)
+{
+	if (c->im->isns)
+		import_note(c->im, s->line,
+			    "isns-server %s: is left out: riser tells one server, and that is %s",
+			    s->word[1], c->im->isns);
+	else if (!import_isns(c->im, s->word[1], NULL))
+		import_note(c->im, s->line,
+			    "isns-server %s: is left out: isns of riser.conf takes an address in "
+			    "numbers, with a port if that is not 3205",
+			    s->word[1]);
+}
+
 static void take_global(struct ctl *c, const struct statement *s)
 {
 	if (ctl_is(s, "target"))
@@ -432,9 +445,12 @@ static void take_global(struct ctl *c, const struct statement *s)
 	else if (ctl_is(s, "portal-group"))
 		take_discovery(c, s);
 	else if (ctl_is(s, "isns-server"))
+		take_isns(c, s);
+	else if (ctl_is(s, "isns-period") || ctl_is(s, "isns-timeout"))
 		import_note(c->im, s->line,
-			    "isns-server %s: not carried over: in riser.conf it is isns = ADDR",
-			    s->word[1]);
+			    "%s %s: not carried over: riser registers again as often as the server "
+			    "asks for it",
+			    s->word[0], s->word[1]);
 	else if (ctl_is(s, "transport-group") || ctl_is(s, "controller"))
 		import_note(c->im, s->line, "%s %s: left out: riser serves iSCSI and iSER, no NVMe",
 			    s->word[0], s->word[1]);
@@ -442,7 +458,7 @@ static void take_global(struct ctl *c, const struct statement *s)
 		import_note(c->im, s->line, "timeout %s: not carried over: riser has login-timeout",
 			    s->word[1]);
 	else if (!ctl_is(s, "auth-group") && !ctl_is(s, "lun") && !ctl_is(s, "debug") &&
-		 !ctl_is(s, "pidfile") && !ctl_is(s, "isns-period") && !ctl_is(s, "isns-timeout"))
+		 !ctl_is(s, "pidfile"))
 		import_note(c->im, s->line, "%s: not carried over: riser has nothing like it",
 			    s->word[0]);
 }

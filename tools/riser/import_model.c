@@ -339,6 +339,8 @@ enum import_format import_guess(const char *text)
 			return IMPORT_LIO;
 		if (!*line || *line == '#' || *line == '\n')
 			continue;
+		if (!strncmp(line, "isns-", 5)) /* no key of tgt has a hyphen there */
+			return IMPORT_CTL;
 		for (size_t i = 0; i < sizeof(of_tgt) / sizeof(of_tgt[0]); i++) {
 			if (!strncasecmp(line, of_tgt[i], strlen(of_tgt[i])))
 				return IMPORT_TGT;

@@ -41,6 +41,23 @@ static bool is_portal(const char *text)
 	       inet_pton(six ? AF_INET6 : AF_INET, host, bytes) == 1;
 }
 
+bool import_isns(struct import *im, const char *address, const char *port)
+{
+	unsigned char bytes[16];
+	size_t len = strlen(address);
+	bool six = inet_pton(AF_INET6, address, bytes) == 1, bare = six;
+
+	bare |= inet_pton(AF_INET, address, bytes) == 1;
+	bare |= len && address[0] == '[' && address[len - 1] == ']';
+	if (bare)
+		address = import_text(im, "%s%s%s:%s", six ? "[" : "", address, six ? "]" : "",
+				      port ? port : "3205");
+	if ((!bare && port) || !is_portal(address))
+		return false;
+	im->isns = address;
+	return true;
+}
+
 /* "ADDR" or "ADDR:PORT", where ADDR may be a name, too, whose last label is no number. */
 static bool is_redirect(const char *text)
 {

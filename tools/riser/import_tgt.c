@@ -32,6 +32,9 @@ struct reader {
 	unsigned int out_line;
 	bool iser_said;
 	bool by_isns; /* who may log in is what an iSNS server says */
+	bool isns_on;
+	const char *isns, *isns_port, *isns_file; /* NULL: not said */
+	unsigned int isns_line;
 };
 
 /* --- What keys mean */
@@ -309,6 +312,43 @@ static void target_line(struct reader *r, struct apache_line *l)
 	}
 }
 
+static void isns_line(struct reader *r, struct apache_line *l)
+{
+	r->isns_line = l->number;
+	r->isns_file = r->im->file;
+	if (!strcmp(l->key, "iSNSAccessControl"))
+		r->by_isns |= strcasecmp(l->value, "off") != 0;
+	else if (!strcmp(l->key, "iSNSServerIP"))
+		r->isns = l->value;
+	else if (!strcmp(l->key, "iSNSServerPort"))
+		r->isns_port = l->value;
+	else if (!strcmp(l->key, "iSNS"))
+		r->isns_on = strcasecmp(l->value, "off") != 0;
+	else
+		import_note(r->im, l->number, "%s: not carried over: riser has nothing like it",
+			    l->key);
+}
+
+/* Of all lines of it together. */
+static void end_isns(struct reader *r)
+{
+	if (r->isns_file)
+		r->im->file = r->isns_file;
+	if (r->isns_on && !r->isns)
+		import_note(r->im, r->isns_line,
+			    "iSNS On: not carried over: no iSNSServerIP says which server: in "
+			    "riser.conf it is isns = ADDR");
+	else if (r->isns && !r->isns_on)
+		import_note(r->im, r->isns_line,
+			    "iSNSServerIP %s: not carried over: tgt uses it with iSNS On only",
+			    r->isns);
+	else if (r->isns && !import_isns(r->im, r->isns, r->isns_port))
+		import_note(r->im, r->isns_line,
+			    "iSNSServerIP %s, port %s: not carried over: isns of riser.conf takes "
+			    "an address in numbers",
+			    r->isns, r->isns_port ? r->isns_port : "3205");
+}
+
 static void global_line(struct reader *r, struct apache_line *l)
 {
 	if (!strcmp(l->key, "incomingdiscoveryuser"))
@@ -319,12 +359,8 @@ static void global_line(struct reader *r, struct apache_line *l)
 		import_note(r->im, l->number,
 			    "outgoingdiscoveryuser: not carried over: add mutual and "
 			    "mutual-secret-file to a chap of discovery");
-	else if (!strcmp(l->key, "iSNSAccessControl") && strcasecmp(l->value, "off") != 0)
-		r->by_isns = true;
 	else if (!strncmp(l->key, "iSNS", 4))
-		import_note(r->im, l->number,
-			    "%s %s: not carried over: in riser.conf it is isns = ADDR", l->key,
-			    l->value);
+		isns_line(r, l);
 	else if (strcmp(l->key, "ignore-errors") != 0 && strcmp(l->key, "control-port") != 0)
 		import_note(r->im, l->number,
 			    "%s: not carried over: riser does not know what it "
@@ -501,6 +537,7 @@ void import_tgt(struct import *im, const char *path)
 	apache_read(&files, path);
 	if (!im->failed && r.target)
 		import_fail(im, r.target->line, "<target %s> has no end", r.target->name);
+	end_isns(&r);
 	for (size_t i = 0; i < im->target_count && r.by_isns; i++)
 		im->targets[i].closed = "an iSNS server said who may (iSNSAccessControl)";
 	if (!im->failed)

@@ -291,6 +291,11 @@ void import_write(struct import *im, const char *folder, struct import_output *o
 		perror("riser");
 		exit(1);
 	}
+	if (im->isns) {
+		fputs("isns = ", w.to);
+		put_word(w.to, im->isns);
+		fputs("\n\n", w.to);
+	}
 	number_portals(&w);
 	put_portals(&w);
 	if (im->discovery_count) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* riser job: long work on LUNs that goes on by itself. */
+/* riser job: long work that goes on by itself. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,23 +7,29 @@
 
 #include "client.h"
 #include "commands.h"
+#include "job.h"
 #include "out.h"
 #include "progress.h"
 #include "show.h"
 
-enum { LOOK_MS = 250 };
+enum { LOOK_MS = 250, TITLE = 4200 };
 
-/* "sanitize of iqn.2026-11.com.example:disk LUN 0" */
+/* "sanitize of iqn.2026-11.com.example:disk LUN 0", "image /srv/riser/disk1.img" */
 static const char *title(const json_t *job, char *buf, size_t size)
 {
-	snprintf(buf, size, "%s of %s LUN %lld", member_text(job, "kind"),
-		 member_text(job, "target"), (long long)member_number(job, "lun"));
+	const char *path = member_text(job, "path");
+
+	if (*path)
+		snprintf(buf, size, "%s %s", member_text(job, "kind"), path);
+	else
+		snprintf(buf, size, "%s of %s LUN %lld", member_text(job, "kind"),
+			 member_text(job, "target"), (long long)member_number(job, "lun"));
 	return buf;
 }
 
 static void show_jobs(struct riser *r, const json_t *jobs)
 {
-	struct table *t = table_new("JOB|KIND|TARGET|>LUN|>DONE|>OF|>PROGRESS|STATE|FOR");
+	struct table *t = table_new("JOB|KIND|TARGET OR FILE|>LUN|>DONE|>OF|>PROGRESS|STATE|FOR");
 	const json_t *o;
 
 	each_member(jobs, o) {
@@ -32,8 +38,13 @@ static void show_jobs(struct riser *r, const json_t *jobs)
 
 		table_cell(t, "%s", member_text(o, "id"));
 		table_cell(t, "%s", member_text(o, "kind"));
-		table_cell(t, "%s", member_text(o, "target"));
-		table_cell(t, "%lld", (long long)member_number(o, "lun"));
+		if (*member_text(o, "path")) {
+			table_cell(t, "%s", member_text(o, "path"));
+			table_cell(t, "%s", "");
+		} else {
+			table_cell(t, "%s", member_text(o, "target"));
+			table_cell(t, "%lld", (long long)member_number(o, "lun"));
+		}
 		table_cell(t, "%s", human_size((uint64_t)done));
 		table_cell(t, "%s", total > 0 ? human_size((uint64_t)total) : "");
 		snprintf(percent, sizeof(percent), "%.0f%%", total > 0 ? done * 100 / total : 0);
@@ -63,7 +74,7 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static bool is_over(const json_t *job)
+bool job_is_over(const json_t *job)
 {
 	const char *state = member_text(job, "state");
 
@@ -72,7 +83,7 @@ static bool is_over(const json_t *job)
 
 static enum status conclude(const struct riser *r, const char *what, const json_t *job)
 {
-	const char *state = member_text(job, "state");
+	const char *state = member_text(job, "state"), *note = member_text(job, "note");
 	bool done = !strcmp(state, "done");
 
 	if (r->json) {
@@ -80,10 +91,14 @@ static enum status conclude(const struct riser *r, const char *what, const json_
 		return done ? STATUS_OK : STATUS_FAILED;
 	}
 	if (done) {
-		printf("%s: done, %s\n", shown(what),
-		       human_size((uint64_t)member_real(job, "done")));
+		printf("%s: done, %s%s%s\n", shown(what),
+		       human_size((uint64_t)member_real(job, "done")), *note ? "; " : "",
+		       shown(note));
 		return STATUS_OK;
 	}
+	if (*member_text(job, "path"))
+		return fail(r, STATUS_FAILED, what, NULL, "%s: %s%s%s", what, state,
+			    *note ? ": " : "", note);
 	return fail(r, STATUS_FAILED, what,
 		    !strcmp(state, "stopped") ? "riserd has ended; see riser job list when it runs "
 						"again"
@@ -94,24 +109,26 @@ static enum status conclude(const struct riser *r, const char *what, const json_
 static enum status late(const struct riser *r, const char *what)
 {
 	if (interrupted)
-		return fail(r, STATUS_TIMEOUT, what, "riser job wait looks on again",
+		return fail(r, STATUS_TIMEOUT, what,
+			    "riser job wait looks on again, riser job cancel ends it",
 			    "%s: it goes on", what);
 	return fail(r, STATUS_TIMEOUT, what, "wait longer: --for SECONDS", "%s: it is not over yet",
 		    what);
 }
 
 /* Until it is over, or `until` (0: no limit). */
-static enum status wait_for(struct riser *r, const char *id, double until)
+static enum status wait_for(struct riser *r, const char *id, double until, double patience)
 {
 	struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
-	char what[320] = "";
+	char what[TITLE] = "";
 	struct progress p;
 
 	progress_begin(&p, r);
+	p.patience = patience;
 	for (;;) {
 		json_t *job;
 		enum status status = client_call(r, "job.show", json_pack("{s:s}", "id", id), &job);
-		bool over = !status && is_over(job);
+		bool over = !status && job_is_over(job);
 
 		if (!status)
 			title(job, what, sizeof(what));
@@ -140,7 +157,7 @@ static enum status wait_for_all(struct riser *r, double until)
 	if (status)
 		return status;
 	each_member(jobs, o) {
-		status = wait_for(r, member_text(o, "id"), until);
+		status = wait_for(r, member_text(o, "id"), until, 0);
 		if (status)
 			worst = status;
 		if (interrupted)
@@ -148,6 +165,21 @@ static enum status wait_for_all(struct riser *r, double until)
 	}
 	json_decref(jobs);
 	return worst;
+}
+
+enum status job_wait(struct riser *r, const json_t *job)
+{
+	struct sigaction stop = { .sa_handler = interrupt }, old;
+	enum status status;
+	char what[TITLE];
+
+	if (job_is_over(job))
+		return conclude(r, title(job, what, sizeof(what)), job);
+	interrupted = 0;
+	sigaction(SIGINT, &stop, &old);
+	status = wait_for(r, member_text(job, "id"), 0, PROGRESS_PATIENCE_S);
+	sigaction(SIGINT, &old, NULL);
+	return status;
 }
 
 static enum status run_wait(struct riser *r, const struct args *a)
@@ -161,7 +193,7 @@ static enum status run_wait(struct riser *r, const struct args *a)
 	if (!args_operands(a))
 		status = wait_for_all(r, until);
 	for (unsigned int i = 0; i < args_operands(a) && !interrupted; i++) {
-		enum status one = wait_for(r, args_operand(a, i), until);
+		enum status one = wait_for(r, args_operand(a, i), until, 0);
 
 		if (one)
 			status = one;
@@ -174,7 +206,7 @@ static enum status run_wait(struct riser *r, const struct args *a)
 
 static void show_canceled(struct riser *r, const json_t *job)
 {
-	char what[320];
+	char what[TITLE];
 
 	if (r->dry_run)
 		show_dry_run(r, "cancel the %s", title(job, what, sizeof(what)));
@@ -185,7 +217,7 @@ static void show_canceled(struct riser *r, const json_t *job)
 const struct command job_commands[] = {
 	{ .noun = "job",
 	  .verb = "list",
-	  .about = "Long work on LUNs that goes on by itself: sanitize, format, copies",
+	  .about = "Long work that goes on by itself: sanitize, format, copies, images",
 	  .method = "job.list",
 	  .show = show_jobs },
 	{ .noun = "job",
@@ -204,8 +236,10 @@ const struct command job_commands[] = {
 	{ .noun = "job",
 	  .verb = "cancel",
 	  .about = "End a job before its time",
-	  .details = "A copy ends where it is. After a sanitize or a format that was canceled the "
-		     "LUN refuses reads and writes until another one has ended well.",
+	  .details =
+		  "A copy ends where it is, the file of an image is removed. After a sanitize or "
+		  "a format that was canceled the LUN refuses reads and writes until another "
+		  "one has ended well.",
 	  .operands = WORDS({ .name = "JOB", .kind = KIND_JOB, .param = "id" }),
 	  .options = WORDS(
 		  { .name = "force", .about = "also a sanitize or a format", .param = "force" }),

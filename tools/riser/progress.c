@@ -74,18 +74,24 @@ void progress_show(struct progress *p, const char *what, uint64_t done, uint64_t
 	double at = now();
 	char left[64], figures[160];
 
-	if (p->r->json)
-		return;
-	if (!p->shown)
+	if (!p->called)
 		p->first = done;
-	else if (terminal ? percent == p->percent && at - p->shown < 1
-			  : percent < p->percent + LINE_PERCENT && at - p->shown < LINE_MAX_S)
+	p->called = true;
+	if (p->r->json || at - p->begun < p->patience)
+		return;
+	if (p->shown &&
+	    (terminal ? percent == p->percent && at - p->shown < 1
+		      : percent < p->percent + LINE_PERCENT && at - p->shown < LINE_MAX_S))
 		return;
 	p->shown = at;
 	p->percent = percent;
 	rest(p, done, total, left, sizeof(left));
-	snprintf(figures, sizeof(figures), " %s of %s%s", human_size(done), human_size(total),
-		 left);
+	if (p->unit)
+		snprintf(figures, sizeof(figures), " %llu of %llu %s%s", (unsigned long long)done,
+			 (unsigned long long)total, p->unit, left);
+	else
+		snprintf(figures, sizeof(figures), " %s of %s%s", human_size(done),
+			 human_size(total), left);
 	p->bar = terminal;
 	if (terminal)
 		draw(p, what, total ? figures : "", percent);

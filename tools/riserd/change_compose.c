@@ -266,8 +266,12 @@ void overhear(struct overheard *o)
 bool overheard_failure(const struct overheard *o, int err, struct change_failure *failure)
 {
 	const char *text = o->error[0] ? o->error : strerror(-err);
-	const char *hint =
-		strstr(text, "would end") ? "--force (\"force\": true) ends these sessions" : NULL;
+	const char *hint = strstr(text, "would end")
+				   ? "--force (\"force\": true) ends these sessions"
+			   : strstr(text, "would drop")
+				   ? "look at the disk, or --force (\"force\": true): the "
+				     "LUN goes without them"
+				   : NULL;
 
 	if (err == -EBUSY && o->warnings > 1)
 		return change_fail(failure, RPC_BUSY, NULL, hint, "%s: %s, and %u more", text,

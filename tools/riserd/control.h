@@ -47,6 +47,7 @@ enum {
 };
 
 struct control;
+struct images; /* image.h */
 
 /* What methods know of the daemon. Everything in it lives until control_stop() has returned. */
 struct rpc_context {
@@ -71,6 +72,7 @@ struct rpc_context {
 	void (*turn)(void *arg);
 	void *turn_arg;
 	struct control *control; /* NULL: there is none */
+	struct images *images; /* NULL in tests */
 	struct timespec
 		hangs_until; /* [control thread] CLOCK_MONOTONIC: a reactor did not answer lately */
 };

@@ -140,12 +140,10 @@ static int take_away(struct plan *plan)
 		units[count++] = c->old;
 	}
 	if (count)
-		err = drain_units(plan->live, units, count);
+		err = drain_units(plan->live, units, count, plan_by_force(plan));
 	free(units);
 	if (err == -EBUSY)
-		log_error("the change would drop commands in progress on a LUN that goes: they "
-			  "are not over after %d s",
-			  LIVE_DRAIN_MS / 1000);
+		plan_tell_of_users(plan);
 	return err;
 }
 
@@ -179,7 +177,7 @@ static int hide(struct plan *plan, bool files, struct lu **units)
 		if (closes(c, files))
 			units[count++] = target_drop_lun(&c->target->scsi, c->number);
 	}
-	used = count ? find_users(plan->live, units, count) : 0;
+	used = count ? find_users(plan->live, units, count, plan_by_force(plan)) : 0;
 	for (size_t i = 0; i < plan->count && used; i++) {
 		struct change *c = &plan->changes[i];
 
@@ -210,7 +208,12 @@ static int close_old(struct plan *plan, bool files)
 
 		if (!closes(c, files))
 			continue;
-		close_unit(c->old);
+		/* By force, and something hangs in it. Without memory for the list it is forgotten: it
+		 * must not be closed. */
+		if (lu_is_used(c->old))
+			detach_unit(plan->live, c);
+		else
+			close_unit(c->old);
 		c->closed = true;
 	}
 	return 0;
@@ -265,6 +268,8 @@ static void undo(struct plan *plan)
 	if (plan->published)
 		publish(live, &live->now->exports);
 	close_new_portals(plan);
+	if (plan->prepared)
+		live->cfg.beside->abandon(live->cfg.beside->arg);
 	if (live->now)
 		withdraw_ports(live->now);
 }
@@ -277,6 +282,7 @@ static void appear(struct plan *plan)
 	for (size_t i = 0; i < plan->count; i++) {
 		struct change *c = &plan->changes[i];
 		struct scsi_target *scsi = &c->target->scsi;
+		struct log_about about;
 
 		if (c->lu && !c->new_target)
 			target_add_lun(scsi, c->number, c->lu, c->before);
@@ -285,11 +291,23 @@ static void appear(struct plan *plan)
 		if (c->new_target || !live->now)
 			continue;
 		server_lun_event(live->server, scsi, c->number, UA_LUNS_CHANGED);
-		log_info("%s LUN %u: %s", scsi->name, c->number,
-			 !c->after    ? "removed"
-			 : !c->before ? "added"
-				      : "replaced");
+		about = about_lun(scsi->name, c->number);
+		log_write_about(&about, NULL, LOG_LEVEL_INFO, "%s LUN %u: %s", scsi->name,
+				c->number,
+				!c->after    ? "removed"
+				: !c->before ? "added"
+					     : "replaced");
 	}
+}
+
+static int prepare_beside(struct plan *plan)
+{
+	const struct live *live = plan->live;
+	const struct live_beside *beside = live->cfg.beside;
+	int err = beside ? beside->prepare(live->now->config, plan->next->config, beside->arg) : 0;
+
+	plan->prepared = beside && !err;
+	return err;
 }
 
 static int carry_out(struct plan *plan)
@@ -305,6 +323,8 @@ static int carry_out(struct plan *plan)
 		err = open_units(plan, false);
 	if (!err && live->now)
 		err = open_portals(plan);
+	if (!err && live->now)
+		err = prepare_beside(plan);
 	if (!err && live->now)
 		err = publish_narrow(plan);
 	if (!err && live->now)
@@ -347,31 +367,31 @@ int carry_out_one(struct live *live, struct change *change, bool force)
 	return err;
 }
 
-/* What can be changed at a start only. */
+/* What can be changed at a start only: ARCHITECTURE.md says why. */
 static bool same_globals(const struct config *a, const struct config *b)
 {
-	const char *key = NULL;
+	const struct {
+		const char *key;
+		bool same;
+	} all[] = {
+		{ "cpus", a->cpu_count == b->cpu_count &&
+				  !memcmp(a->cpus, b->cpus, a->cpu_count * sizeof(a->cpus[0])) },
+		{ "memory", a->memory == b->memory },
+		{ "state", !strcmp(a->state ? a->state : "", b->state ? b->state : "") },
+		{ "socket of control", !strcmp(a->control.socket, b->control.socket) },
+	};
+	char keys[64] = "";
 
-	if (a->cpu_count != b->cpu_count ||
-	    memcmp(a->cpus, b->cpus, a->cpu_count * sizeof(a->cpus[0])) != 0)
-		key = "cpus";
-	else if (a->memory != b->memory)
-		key = "memory";
-	else if (a->busy_poll_ns != b->busy_poll_ns)
-		key = "busy-poll";
-	else if (strcmp(a->state ? a->state : "", b->state ? b->state : "") != 0)
-		key = "state";
-	else if (strcmp(a->control.socket, b->control.socket) != 0)
-		key = "socket of control";
-	else if (a->metrics.listen.len != b->metrics.listen.len ||
-		 (a->metrics.listen.len &&
-		  !config_same_address(&a->metrics.listen, &b->metrics.listen)))
-		key = "listen of metrics";
-	else if (a->limits.max_connections != b->limits.max_connections)
-		key = "max-connections";
-	if (key)
-		log_error("%s: cannot change while riserd runs: restart it", key);
-	return !key;
+	for (unsigned int i = 0; i < array_size(all); i++) {
+		size_t used = strlen(keys);
+
+		if (!all[i].same)
+			snprintf(keys + used, sizeof(keys) - used, "%s%s", used ? ", " : "",
+				 all[i].key);
+	}
+	if (keys[0])
+		log_error("%s: cannot change while riserd runs: restart it", keys);
+	return !keys[0];
 }
 
 /* --- From outside */
@@ -407,10 +427,14 @@ int live_apply_how(struct live *live, struct config *config, bool force)
 		if (config->log_level != before->config->log_level)
 			log_set_level(config->log_level);
 		server_set_limits(live->server, &config->limits);
+		for (unsigned int i = 0; i < live->cfg.reactor_count; i++)
+			reactor_set_busy_poll(live->cfg.reactors[i], config->busy_poll_ns);
 		live_look(live);
 		live->now = plan.next;
 		live->applied++;
 		live_look_end(live);
+		if (plan.prepared)
+			live->cfg.beside->commit(live->cfg.beside->arg);
 		generation_put(before);
 		set_limits(live);
 		live_resize(live);
@@ -444,7 +468,7 @@ int live_create(const struct live_config *cfg, struct config *config, struct liv
 	int err = -ENOMEM;
 
 	*out = NULL;
-	if (live && !sem_init(&live->done, 0, 0) && !sem_init(&live->flushed, 0, 0))
+	if (live && !sem_init(&live->done, 0, 0))
 		plan.next = generation_new(config);
 	if (!plan.next) {
 		config_free(config);
@@ -452,6 +476,7 @@ int live_create(const struct live_config *cfg, struct config *config, struct liv
 		return err;
 	}
 	pthread_mutex_init(&live->looking, NULL);
+	list_init(&live->detached);
 	live->cfg = *cfg;
 	err = begin(live, &plan);
 	free(plan.changes);

@@ -8,7 +8,7 @@
  * the log names the sessions: a target, or the last portal of a group, that somebody is logged in to; an
  * initiator that may not log in any more and is logged in; a LUN whose commands are not over after
  * LIVE_DRAIN_MS. A LUN that goes is taken away from new commands first, and commands in progress end as if
- * nothing were.
+ * nothing were. By force sessions end, commands are aborted, and a LUN goes without what hangs in its disk.
  */
 #ifndef RISERD_LIVE_H
 #define RISERD_LIVE_H
@@ -19,6 +19,16 @@
 enum { LIVE_DRAIN_MS = 5000 };
 
 struct live;
+
+/* What changes together with all that live serves, and is another's. NULL: there is none. */
+struct live_beside {
+	/* Makes ready what `next` wants, beside what `now` has, which goes on; -errno, and the log has said why.
+	 * After 0 one of the other two is called: neither fails. */
+	int (*prepare)(const struct config *now, const struct config *next, void *arg);
+	void (*commit)(void *arg);
+	void (*abandon)(void *arg);
+	void *arg;
+};
 
 struct live_config {
 	struct reactor **reactors; /* borrowed */
@@ -31,6 +41,7 @@ struct live_config {
 	/* struct server_config has the same; NULL: nobody is told. */
 	void (*event)(const struct server_event *event, void *arg);
 	void *event_arg;
+	const struct live_beside *beside; /* borrowed; not for live_create() */
 	/* While the reactors do not run by themselves (tests): makes them turn; NULL: they run. */
 	void (*turn)(void *arg);
 	void *turn_arg;
@@ -72,6 +83,26 @@ void live_each_lun(const struct live *live,
 		   void (*visit)(const struct scsi_target *target, unsigned int lun, struct lu *lu,
 				 void *arg),
 		   void *arg);
+/* Commands that hang in a disk and that nobody waits for any more: of a LUN, or of what was one. */
+struct live_hanging {
+	const char *target;
+	unsigned int lun;
+	const char *disk;
+	unsigned int commands; /* 0: a flush or a job of a LUN that is gone */
+	uint64_t ns; /* for how long */
+	bool served; /* the LUN is there */
+};
+/* [under live_look()] Each such disk. */
+void live_each_hanging(const struct live *live,
+		       void (*visit)(const struct live_hanging *hanging, void *arg), void *arg);
+/* A sentence about it. */
+void live_hanging_text(const struct live_hanging *h, char *out, size_t size);
+/* Whether there are LUNs that went by force and are kept for what hangs: then live_reap(), now and then,
+ * closes those that are free. */
+bool live_has_detached(const struct live *live);
+void live_reap(struct live *live);
+/* After live_stop(): something hangs, so that nothing may be destroyed. */
+bool live_hangs(const struct live *live);
 /* The server has stopped: jobs stop, and what was written goes to stable media. Until `deadline`
  * (CLOCK_MONOTONIC). -ETIMEDOUT: something hangs, the process has to end as it is; -EIO: a flush
  * failed. */

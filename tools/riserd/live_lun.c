@@ -25,6 +25,7 @@ int open_lun(struct live *live, const struct config_target *t, const struct conf
 		.lun = lun->number,
 	};
 	char why[CONFIG_WHY], place[512];
+	struct log_about about;
 	struct backstore *bs;
 	int err;
 
@@ -40,8 +41,13 @@ int open_lun(struct live *live, const struct config_target *t, const struct conf
 		lu_set_limits(*lu, &lun->limits);
 		return 0;
 	}
-	log_error("%s%s LUN %u: %s", place_of(lun, place, sizeof(place)), t->name, lun->number,
-		  why);
+	about = about_lun(t->name, lun->number);
+	log_write_about(&about, NULL, LOG_LEVEL_ERROR, "%s%s LUN %u: %s%s",
+			place_of(lun, place, sizeof(place)), t->name, lun->number, why,
+			live_holds(live, lun->spec.path)
+				? "; it was a LUN that went by force, and is open until the "
+				  "commands that hang in it are back, or riserd starts anew"
+				: "");
 	bs_close(bs);
 	return err;
 }
@@ -70,28 +76,37 @@ void close_unit(struct lu *lu)
 
 /* --- Flushing */
 
-/* One at a time. Whose time is over stays as live->late, and the next one waits for it: it still has
- * requests at disks. */
+/* Whose time is over goes on without who waited, and keeps its units busy. */
 struct flushing {
 	struct work work;
-	struct live *live;
 	struct reactor *reactor;
+	sem_t done;
 	unsigned int count;
+	_Atomic unsigned int users; /* who waits, and the requests together */
 	_Atomic unsigned int pending; /* requests, and flush_all() itself */
 	struct unit_flush {
 		struct bs_req req;
 		struct flushing *all;
-		struct backstore *bs;
+		struct lu *lu;
 		int res;
+		_Atomic bool over;
 	} units[];
 };
 
+static void flushing_put(struct flushing *all)
+{
+	if (--all->users)
+		return;
+	sem_destroy(&all->done);
+	free(all);
+}
+
 static void one_over(struct flushing *all)
 {
-	struct live *live = all->live;
-
-	if (--all->pending == 0)
-		sem_post(&live->flushed);
+	if (--all->pending)
+		return;
+	sem_post(&all->done);
+	flushing_put(all);
 }
 
 static void flushed(struct bs_req *req, int res)
@@ -99,6 +114,8 @@ static void flushed(struct bs_req *req, int res)
 	struct unit_flush *f = container_of(req, struct unit_flush, req);
 
 	f->res = res;
+	f->over = true;
+	lu_release(f->lu);
 	one_over(f->all);
 }
 
@@ -115,57 +132,67 @@ static void flush_all(struct work *work)
 			.reactor = all->reactor,
 			.done = flushed,
 		};
-		if (bs_submit(f->bs, &f->req))
+		if (bs_submit(lu_backstore(f->lu), &f->req))
 			flushed(&f->req, f->req.res);
 	}
 	one_over(all);
 }
 
-int flush_units(struct live *live, struct lu **units, unsigned int count,
-		const struct timespec *deadline)
+static struct flushing *flushing_new(struct live *live, struct lu **units, unsigned int count)
 {
-	struct flushing *all;
-	int failed = 0;
+	struct flushing *all = calloc(1, sizeof(*all) + count * sizeof(all->units[0]));
 
-	if (live->late && !live_wait(live, &live->flushed, deadline))
-		return -ETIMEDOUT;
-	free(live->late);
-	live->late = NULL;
-	all = calloc(1, sizeof(*all) + count * sizeof(all->units[0]));
-	if (!all)
-		return -ENOMEM;
+	if (!all || sem_init(&all->done, 0, 0)) {
+		free(all);
+		return NULL;
+	}
 	all->work.fn = flush_all;
-	all->live = live;
 	all->reactor = live->cfg.reactors[0];
 	all->count = count;
 	all->pending = count + 1;
+	all->users = 2;
 	for (unsigned int i = 0; i < count; i++) {
 		all->units[i].all = all;
-		all->units[i].bs = lu_backstore(units[i]);
+		all->units[i].lu = units[i];
+		lu_hold(units[i]);
 	}
+	return all;
+}
+
+int flush_units(struct live *live, struct lu **units, unsigned int count,
+		const struct timespec *deadline)
+{
+	struct flushing *all = flushing_new(live, units, count);
+	int failed = 0;
+	bool late;
+
+	if (!all)
+		return -ENOMEM;
 	reactor_post(all->reactor, &all->work);
-	if (!live_wait(live, &live->flushed, deadline)) {
-		live->late = all;
-		return -ETIMEDOUT;
-	}
+	late = !live_wait(live, &all->done, deadline);
 	for (unsigned int i = 0; i < count; i++) {
 		const struct unit_flush *f = &all->units[i];
+		const struct backstore *bs = lu_backstore(units[i]);
 
-		if (!f->res || f->bs->limits.read_only)
+		if (!f->over)
+			log_error("%s: a flush hangs: look at the disk", bs->name);
+		if (!f->over || !f->res || bs->limits.read_only)
 			continue;
-		log_error("%s: flush failed: %s", f->bs->name, strerror(-f->res));
+		log_error("%s: flush failed: %s", bs->name, strerror(-f->res));
 		failed++;
 	}
-	free(all);
-	return failed;
+	flushing_put(all);
+	return late ? -ETIMEDOUT : failed;
 }
 
 /* --- Draining */
 
-static bool any_used(struct lu *const *units, unsigned int count)
+static bool any_used(struct lu *const *units, unsigned int count, bool force)
 {
+	uint64_t oldest;
+
 	for (unsigned int i = 0; i < count; i++) {
-		if (lu_is_used(units[i]))
+		if (force ? lu_users(units[i], &oldest) > 0 : lu_is_used(units[i]))
 			return true;
 	}
 	return false;
@@ -181,14 +208,14 @@ static int search(struct live *live, const struct unit_search *what)
 	return err;
 }
 
-int find_users(struct live *live, struct lu **units, unsigned int count)
+int find_users(struct live *live, struct lu **units, unsigned int count, bool force)
 {
 	const struct unit_search what = {
 		.units = units, .unit_count = count, .done = live_signal, .arg = live
 	};
 	int err = search(live, &what);
 
-	return err ? err : any_used(units, count);
+	return err ? err : any_used(units, count, force);
 }
 
 void drain_pause(struct live *live)
@@ -199,26 +226,50 @@ void drain_pause(struct live *live)
 		usleep(DRAIN_PAUSE_US);
 }
 
-int drain_units(struct live *live, struct lu **units, unsigned int count)
+/* 0: nobody uses them. -EBUSY after so many rounds; with `force`: not those that have commands either. */
+static int drain_for(struct live *live, struct unit_search *what, unsigned int rounds, bool force,
+		     bool tell)
+{
+	int err;
+
+	for (;;) {
+		what->tell = tell && !rounds;
+		err = search(live, what);
+		if (err || !any_used(what->units, what->unit_count, false))
+			return err;
+		if (!rounds--)
+			break;
+		drain_pause(live);
+	}
+	return force && !any_used(what->units, what->unit_count, true) ? 0 : -EBUSY;
+}
+
+static int drain_by_force(struct live *live, struct unit_search *what)
+{
+	int err = drain_for(live, what, FORCE_LOOK_ROUNDS, false, false);
+
+	if (err == -EBUSY) {
+		what->cut = UNIT_CUT;
+		err = drain_for(live, what, FORCE_CUT_ROUNDS, true, false);
+	}
+	if (err == -EBUSY) {
+		what->cut = UNIT_CLOSE;
+		err = drain_for(live, what, FORCE_CLOSE_ROUNDS, true, true);
+	}
+	what->cut = UNIT_LOOK;
+	return err;
+}
+
+int drain_units(struct live *live, struct lu **units, unsigned int count, bool force)
 {
 	struct unit_search what = {
 		.units = units, .unit_count = count, .done = live_signal, .arg = live
 	};
-	unsigned int rounds = DRAIN_ROUNDS;
-	struct timespec deadline;
-	int err;
+	int err = force ? drain_by_force(live, &what)
+			: drain_for(live, &what, DRAIN_ROUNDS, false, true);
+	struct timespec deadline = deadline_in(force ? FORCE_FLUSH_MS : LIVE_DRAIN_MS);
 
-	for (;;) {
-		what.tell = !rounds;
-		err = search(live, &what);
-		if (err || !any_used(units, count))
-			break;
-		if (!rounds--)
-			return -EBUSY;
-		drain_pause(live);
-	}
-	deadline = deadline_in(LIVE_DRAIN_MS);
-	if (!err && flush_units(live, units, count, &deadline) < 0)
+	if (!err && flush_units(live, units, count, &deadline) < 0 && !force)
 		err = -EBUSY;
 	what.tell = false;
 	what.forget = true;

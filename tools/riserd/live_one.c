@@ -100,16 +100,19 @@ int live_change_lun(struct live *live, const char *target, unsigned int number,
 static int resize_unit(struct live *live, struct live_target *target, unsigned int lun,
 		       struct lu *lu)
 {
+	const struct log_about about = about_lun(target->scsi.name, lun);
 	struct backstore *bs = lu_backstore(lu);
 	int err = bs_resize(bs);
 
 	if (err)
-		log_error("%s LUN %u: %s: no size: %s", target->scsi.name, lun, bs->name,
-			  strerror(-err));
+		log_write_about(&about, NULL, LOG_LEVEL_ERROR, "%s LUN %u: %s: no size: %s",
+				target->scsi.name, lun, bs->name, strerror(-err));
 	if (!lu_resize(lu))
 		return err;
 	server_lun_event(live->server, &target->scsi, lun, UA_CAPACITY_CHANGED);
-	log_info("%s LUN %u: initiators are told of its new capacity", target->scsi.name, lun);
+	log_write_about(&about, NULL, LOG_LEVEL_INFO,
+			"%s LUN %u: initiators are told of its new capacity", target->scsi.name,
+			lun);
 	return err;
 }
 

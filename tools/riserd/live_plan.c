@@ -258,7 +258,10 @@ struct minding {
 	const struct plan *plan;
 	bool tell;
 	unsigned int count;
-	uint16_t *tsih; /* of the first of them; NULL: nobody is to be ended */
+	struct ending {
+		uint16_t tsih;
+		bool target_goes;
+	} * ending; /* the first of them; NULL: nobody is to be ended */
 };
 
 static int by_target(const void *key, const void *element)
@@ -276,6 +279,8 @@ static bool has_user(const struct chap_users *users, const char *name)
 	return !users->count;
 }
 
+static const char target_goes[] = "the target would be gone";
+
 /* NULL: the session may stay. */
 static const char *objection(const struct plan *plan, const struct session_info *s)
 {
@@ -289,7 +294,7 @@ static const char *objection(const struct plan *plan, const struct session_info 
 	t = c->target_count ? bsearch(s->target, c->targets, c->target_count, sizeof(*t), by_target)
 			    : NULL;
 	if (!t)
-		return "the target would be gone";
+		return target_goes;
 	exported = &plan->next->targets[t - c->targets];
 	if (!target_allows(exported, s->initiator, &s->from))
 		return "it may not log in any more";
@@ -304,27 +309,38 @@ static void ask(const struct session_info *s, void *arg)
 {
 	struct minding *m = arg;
 	const char *why = objection(m->plan, s);
+	struct log_about about = { .initiator = s->initiator, .session = s->tsih };
 
 	if (!why)
 		return;
-	if (m->tsih && m->count < MINDING_MAX)
-		m->tsih[m->count] = s->tsih;
+	about.target = s->target->name;
+	if (m->ending && m->count < MINDING_MAX)
+		m->ending[m->count] = (struct ending){ s->tsih, why == target_goes };
 	if (m->count++ < 10 && m->tell)
-		log_warn("%s: %s is logged in, session %u, and %s", s->target->name, s->initiator,
-			 s->tsih, why);
+		log_write_about(&about, NULL, LOG_LEVEL_WARN,
+				"%s: %s is logged in, session %u, and %s", s->target->name,
+				s->initiator, s->tsih, why);
 }
 
-/* Not under the lock of the registry. */
-static void end_sessions(const struct minding *m)
+/* Not under the lock of the registry. What hangs of a session that should be gone by now is left behind:
+ * nobody gets at that medium any more where the target goes. */
+static void end_sessions(const struct minding *m, bool abandon)
 {
-	for (unsigned int i = 0; m->tsih && i < m->count && i < MINDING_MAX; i++)
-		server_end_session(m->plan->live->server, m->tsih[i]);
+	struct server *server = m->plan->live->server;
+
+	for (unsigned int i = 0; m->ending && i < m->count && i < MINDING_MAX; i++) {
+		server_end_session(server, m->ending[i].tsih);
+		if (abandon && m->ending[i].target_goes)
+			server_abandon_session(server, m->ending[i].tsih);
+	}
 }
 
 static int refuse(const struct plan *plan, unsigned int count)
 {
 	if (plan->force)
-		log_error("%u sessions do not end: they have commands that hang", count);
+		log_error("%u sessions do not end: they have writes that hang; take the LUN "
+			  "away first, by force",
+			  count);
 	else
 		log_error("the change would end %u sessions: let these initiators log out first",
 			  count);
@@ -335,25 +351,26 @@ static int refuse(const struct plan *plan, unsigned int count)
  * when nobody can log in again who should not. */
 int plan_check_sessions(const struct plan *plan)
 {
-	enum { TRIES = 150, PAUSE_US = 20000 };
+	enum { TRIES = 150, TRIES_BY_FORCE = 250, ABANDON_AFTER = 75, PAUSE_US = 20000 };
+	unsigned int tries = plan->force ? TRIES_BY_FORCE : TRIES;
 	struct minding m = { .plan = plan };
 
 	if (plan->force && !plan->published)
 		return 0;
 	if (plan->force)
-		m.tsih = calloc(MINDING_MAX, sizeof(*m.tsih));
-	for (unsigned int i = 0; i < TRIES; i++) {
+		m.ending = calloc(MINDING_MAX, sizeof(*m.ending));
+	for (unsigned int i = 0; i < tries; i++) {
 		m.count = 0;
-		m.tell = i == TRIES - 1;
+		m.tell = i == tries - 1;
 		server_each_session(plan->live->server, ask, &m);
 		if (!m.count)
 			break;
-		end_sessions(&m);
+		end_sessions(&m, i >= ABANDON_AFTER);
 		if (plan->live->cfg.turn)
 			plan->live->cfg.turn(plan->live->cfg.turn_arg);
 		else
 			usleep(PAUSE_US);
 	}
-	free(m.tsih);
+	free(m.ending);
 	return m.count ? refuse(plan, m.count) : 0;
 }

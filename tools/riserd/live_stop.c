@@ -68,7 +68,6 @@ void live_destroy(struct live *live)
 		visit_units(live, close_lun, NULL);
 	generation_put(live->now);
 	sem_destroy(&live->done);
-	sem_destroy(&live->flushed);
 	pthread_mutex_destroy(&live->looking);
 	free(live);
 }

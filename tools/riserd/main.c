@@ -21,6 +21,7 @@
 #include "control.h"
 #include "core/deadline.h"
 #include "core/slab.h"
+#include "image.h"
 #include "inherit.h"
 #include "isns.h"
 #include "live.h"
@@ -30,7 +31,7 @@
 #include "parse.h"
 #include "secret.h"
 
-enum { DRAIN_MS = 5000, STOP_LIMIT_S = 15 };
+enum { DRAIN_MS = 5000, STOP_LIMIT_S = 15, REAP_MS = 1000 };
 
 struct daemon {
 	struct options options;
@@ -43,7 +44,10 @@ struct daemon {
 	struct live *live;
 	struct isns *isns; /* NULL: no server was named */
 	uint64_t isns_heard; /* live_applied() then */
-	struct metrics *metrics; /* NULL: no HTTP */
+	struct metrics *metrics, *next_metrics; /* NULL: no HTTP */
+	struct metrics *old_metrics; /* metrics_retire() */
+	bool move_metrics; /* to next_metrics, when the rest of a change succeeds */
+	struct live_beside beside;
 	struct notify *notify; /* NULL: there is no supervisor */
 	struct inherited *inherited; /* NULL: no socket listens already */
 	struct rpc_context rpc; /* .control is NULL: no socket */
@@ -104,6 +108,49 @@ static void tell_of_change(struct daemon *d)
 		tell_isns(d);
 }
 
+/* --- Metrics move with a change of the configuration */
+
+static bool same_listen(const struct portal_address *a, const struct portal_address *b)
+{
+	return a->len == b->len && (!a->len || config_same_address(a, b));
+}
+
+static int prepare_metrics(const struct config *now, const struct config *next, void *arg)
+{
+	struct daemon *d = arg;
+	const struct portal_address *listen = &next->metrics.listen;
+
+	d->move_metrics = !same_listen(&now->metrics.listen, listen);
+	return d->move_metrics && listen->len
+		       ? metrics_open(&d->rpc, listen, d->metrics, &d->next_metrics)
+		       : 0;
+}
+
+static void commit_metrics(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (!d->move_metrics)
+		return;
+	metrics_stop(d->metrics); /* whoever comes to the next one meanwhile waits in its queue */
+	d->old_metrics = metrics_retire(d->metrics, d->old_metrics);
+	d->metrics = d->next_metrics;
+	d->next_metrics = NULL;
+	if (d->metrics)
+		metrics_serve(d->metrics);
+	else
+		log_info("metrics and status page: not served any more");
+}
+
+static void abandon_metrics(void *arg)
+{
+	struct daemon *d = arg;
+
+	metrics_stop(d->next_metrics);
+	d->old_metrics = metrics_retire(d->next_metrics, d->old_metrics);
+	d->next_metrics = NULL;
+}
+
 static int go_live(struct daemon *d)
 {
 	struct live_config cfg = {
@@ -115,9 +162,11 @@ static int go_live(struct daemon *d)
 		.load_rdma = transport_load_rdma,
 		.event = events_of_server,
 		.event_arg = d->rpc.events,
+		.beside = &d->beside,
 	};
 	struct config *config = d->config;
 
+	d->beside = (struct live_beside){ prepare_metrics, commit_metrics, abandon_metrics, d };
 	d->config = NULL;
 	notify_status(d->notify, "opening the disks");
 	inherit_check(d->inherited, config);
@@ -176,7 +225,11 @@ static int start_metrics(struct daemon *d)
 {
 	const struct portal_address *listen = &live_running(d->live)->metrics.listen;
 
-	return listen->len ? metrics_start(&d->rpc, listen, &d->metrics) : 0;
+	int err = listen->len ? metrics_open(&d->rpc, listen, NULL, &d->metrics) : 0;
+
+	if (d->metrics)
+		metrics_serve(d->metrics);
+	return err;
 }
 
 static void print_luns(const struct config_portal *portal, const struct config_target *t)
@@ -226,6 +279,11 @@ static int stop(struct daemon *d)
 	if (err == -ETIMEDOUT) {
 		log_error("a request or a flush hangs, giving up after %d s", STOP_LIMIT_S);
 		_exit(1);
+	}
+	/* A disk may still write to memory of ours. */
+	if (live_hangs(d->live)) {
+		log_warn("stopped; commands that hang in a disk end with the process");
+		_exit(err != 0);
 	}
 	return err != 0;
 }
@@ -325,7 +383,8 @@ static void main_loop(struct daemon *d, const sigset_t *set)
 		return;
 	}
 	while (on) {
-		if (poll(fds, array_size(fds), -1) < 0)
+		live_reap(d->live);
+		if (poll(fds, array_size(fds), live_has_detached(d->live) ? REAP_MS : -1) < 0)
 			continue;
 		if (fds[1].revents) {
 			control_run_main(d->rpc.control);
@@ -350,6 +409,7 @@ static int serve(struct daemon *d, sigset_t *set)
 	main_loop(d, set);
 	log_info("stopping");
 	control_stop(d->rpc.control);
+	images_stop(d->rpc.images);
 	changes_settle(d->changes); /* as long as the folder is ours alone */
 	metrics_stop(d->metrics);
 	notify_unwatch(d->notify);
@@ -367,6 +427,7 @@ static int serve(struct daemon *d, sigset_t *set)
 static void tear_down(struct daemon *d)
 {
 	control_stop(d->rpc.control); /* when there was a start, and no service */
+	images_free(d->rpc.images);
 	isns_stop(d->isns);
 	isns_join(d->isns);
 	for (unsigned int i = 0; i < d->running; i++)
@@ -375,6 +436,7 @@ static void tear_down(struct daemon *d)
 		reactor_join(d->reactors[i]);
 	notify_close(d->notify);
 	metrics_free(d->metrics);
+	metrics_free(d->old_metrics);
 	live_destroy(d->live);
 	inherit_close(d->inherited);
 	log_observe(NULL, NULL);
@@ -459,7 +521,8 @@ int main(int argc, char **argv)
 		return 1;
 	secret_guard_json();
 	d->rpc.events = events_new();
-	if (!d->rpc.events)
+	d->rpc.images = images_new(d->rpc.events);
+	if (!d->rpc.events || !d->rpc.images)
 		return 1;
 	log_observe(events_of_log, d->rpc.events);
 	lu_watch_operations(events_of_operation, d->rpc.events);
@@ -476,6 +539,7 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file beyond `ulimit -f` is an error of that file alone */
 	log_set_level(d->config->log_level);
 	raise_limits();
 	status = 1;

@@ -7,6 +7,7 @@
 #include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,7 @@ struct metrics {
 	struct MHD_Daemon *http; /* NULL: does not listen */
 	pthread_t thread;
 	bool runs; /* the thread, until it is joined */
+	sem_t serve; /* it may: metrics_serve(), or it shall end */
 	int stop_fd; /* eventfd: readable when it is to end */
 	struct visitors visitors;
 	bool loopback; /* listens there */
@@ -59,6 +61,7 @@ struct metrics {
 	struct kept text, json;
 	size_t answers; /* bytes of all that were made and are not gone */
 	struct pulse pulses[REACTOR_MAX];
+	struct metrics *older; /* metrics_retire() */
 };
 
 static uint64_t monotonic_ns(void)
@@ -356,6 +359,9 @@ static void *run(void *arg)
 	uint64_t next = UINT64_MAX;
 
 	pthread_setname_np(pthread_self(), "metrics");
+	while (sem_wait(&m->serve))
+		;
+	poll(&fds[1], 1, 0); /* it may end before it has begun */
 	while (!fds[1].revents) {
 		poll(fds, array_size(fds), timeout_ms(m, next));
 		MHD_run(m->http);
@@ -366,33 +372,40 @@ static void *run(void *arg)
 
 /* --- Life */
 
-static int listen_on(const struct portal_address *addr, int *out)
+static int socket_of(const struct metrics *m)
+{
+	return m && m->http ? MHD_get_daemon_info(m->http, MHD_DAEMON_INFO_LISTEN_FD)->listen_fd
+			    : -1;
+}
+
+/* The port that the one before has may be wanted on more addresses, or on fewer: for as long as this takes
+ * the two may share it, and nobody else. */
+static void share_port(int fd, int before, int on)
+{
+	if (before < 0)
+		return;
+	setsockopt(before, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+static int listen_on(const struct portal_address *addr, int before, int *out)
 {
 	static const int on = 1;
 	int fd = socket(addr->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err;
+	int err = 0;
 
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (!bind(fd, (const struct sockaddr *)&addr->addr, addr->len) && !listen(fd, SOMAXCONN)) {
+	share_port(fd, before, 1);
+	if (bind(fd, (const struct sockaddr *)&addr->addr, addr->len) || listen(fd, SOMAXCONN))
+		err = -errno;
+	share_port(fd, before, 0);
+	if (err)
+		close(fd);
+	else
 		*out = fd;
-		return 0;
-	}
-	err = -errno;
-	close(fd);
 	return err;
-}
-
-static void tell(int fd)
-{
-	struct sockaddr_storage ss = { 0 };
-	socklen_t len = sizeof(ss);
-	char name[64];
-
-	getsockname(fd, (struct sockaddr *)&ss, &len);
-	address_format(&ss, name, sizeof(name));
-	log_info("metrics and status page: http://%s/", name);
 }
 
 static struct MHD_Response *make_page(void)
@@ -433,16 +446,18 @@ static int start_http(struct metrics *m, int fd)
 	return err;
 }
 
-int metrics_start(struct rpc_context *context, const struct portal_address *addr,
-		  struct metrics **out)
+int metrics_open(struct rpc_context *context, const struct portal_address *addr,
+		 const struct metrics *before, struct metrics **out)
 {
 	struct metrics *m = calloc(1, sizeof(*m));
-	int fd = -1, err = m ? listen_on(addr, &fd) : -ENOMEM;
+	int fd = -1, err = m ? listen_on(addr, socket_of(before), &fd) : -ENOMEM;
 	char name[64];
 
 	*out = NULL;
-	if (m)
+	if (m) {
 		m->stop_fd = -1;
+		sem_init(&m->serve, 0, 0);
+	}
 	if (!err) {
 		m->view.context = context;
 		m->loopback = options_is_loopback(addr);
@@ -451,7 +466,6 @@ int metrics_start(struct rpc_context *context, const struct portal_address *addr
 		err = start_http(m, fd);
 	}
 	if (!err) {
-		tell(fd);
 		*out = m;
 		return 0;
 	}
@@ -465,12 +479,25 @@ int metrics_start(struct rpc_context *context, const struct portal_address *addr
 	return err;
 }
 
+void metrics_serve(struct metrics *m)
+{
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+	char name[64];
+
+	getsockname(socket_of(m), (struct sockaddr *)&ss, &len);
+	address_format(&ss, name, sizeof(name));
+	log_info("metrics and status page: http://%s/", name);
+	sem_post(&m->serve);
+}
+
 void metrics_stop(struct metrics *m)
 {
 	if (!m)
 		return;
 	if (m->runs) {
 		eventfd_write(m->stop_fd, 1);
+		sem_post(&m->serve);
 		pthread_join(m->thread, NULL);
 	}
 	m->runs = false;
@@ -479,10 +506,8 @@ void metrics_stop(struct metrics *m)
 	m->http = NULL;
 }
 
-void metrics_free(struct metrics *m)
+static void free_one(struct metrics *m)
 {
-	if (!m)
-		return;
 	if (m->page)
 		MHD_destroy_response(m->page);
 	if (m->text.response)
@@ -491,5 +516,45 @@ void metrics_free(struct metrics *m)
 		MHD_destroy_response(m->json.response);
 	if (m->stop_fd >= 0)
 		close(m->stop_fd);
+	sem_destroy(&m->serve);
 	free(m);
+}
+
+void metrics_free(struct metrics *m)
+{
+	struct metrics *older;
+
+	for (; m; m = older) {
+		older = m->older;
+		free_one(m);
+	}
+}
+
+static bool is_awaited(const struct metrics *m)
+{
+	for (unsigned int i = 0; i < m->view.context->reactor_count; i++) {
+		if (!atomic_load(&m->pulses[i].beats))
+			return true;
+	}
+	return false;
+}
+
+struct metrics *metrics_retire(struct metrics *m, struct metrics *older)
+{
+	struct metrics *kept = NULL, *next;
+
+	if (m)
+		m->older = older;
+	else
+		m = older;
+	for (; m; m = next) {
+		next = m->older;
+		if (is_awaited(m)) {
+			m->older = kept;
+			kept = m;
+		} else {
+			free_one(m);
+		}
+	}
+	return kept;
 }

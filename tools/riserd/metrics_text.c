@@ -436,6 +436,32 @@ static void write_luns(struct writer *w)
 	}
 }
 
+struct hanging {
+	uint64_t commands[2], gone; /* commands by `served` */
+};
+
+static void add_hanging(const struct live_hanging *h, void *arg)
+{
+	struct hanging *sum = arg;
+
+	sum->commands[h->served] += h->commands;
+	sum->gone += !h->served;
+}
+
+static void write_hanging(struct writer *w)
+{
+	struct hanging sum = { 0 };
+
+	live_each_hanging(w->view->context->live, add_hanging, &sum);
+	head(w, "riser_detached_commands", "gauge",
+	     "Commands that hang in a disk and that nobody waits for any more.");
+	w->labels[0] = '\0';
+	labelled(w, "riser_detached_commands", "served", "yes", sum.commands[1]);
+	labelled(w, "riser_detached_commands", "served", "no", sum.commands[0]);
+	one(w, "riser_detached_luns", "gauge",
+	    "LUNs that went by force, and whose disks are open for what hangs in them.", sum.gone);
+}
+
 /* --- Latencies */
 
 /* The ends of the buckets are powers of two nanoseconds. */
@@ -547,6 +573,7 @@ void metrics_write_text(struct metrics_view *v, FILE *out)
 	write_server(w);
 	write_sessions(w);
 	write_luns(w);
+	write_hanging(w);
 	write_latencies(w);
 	live_look_end(v->context->live);
 	free(w);

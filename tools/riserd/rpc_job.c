@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Long work on LUNs that goes on by itself: SANITIZE, FORMAT UNIT, third-party copies. */
+/* Long work that goes on by itself: SANITIZE, FORMAT UNIT, third-party copies; images (rpc_image.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +23,11 @@ static const char *const states[] = {
 const char *rpc_job_kind(const struct lu_operation *o)
 {
 	return kinds[o->kind];
+}
+
+const char *look_job_state(enum lu_operation_state state)
+{
+	return states[state];
 }
 
 struct search {
@@ -79,6 +84,7 @@ static enum rpc_status job_list(struct rpc_call *call, const json_t *params, jso
 
 	(void)params;
 	look(call, &s);
+	look_images(call->context, s.found);
 	*result = s.found;
 	return RPC_OK;
 }
@@ -115,7 +121,7 @@ static enum rpc_status job_show(struct rpc_call *call, const json_t *params, jso
 		*result = json_incref(json_array_get(s.found, 0));
 	else if (lu_operation_ended(s.id, &o))
 		*result = job(&o);
-	else
+	else if (!(*result = look_image(call->context, s.id)))
 		status = no_job(call, text);
 	json_decref(s.found);
 	return status;
@@ -158,6 +164,11 @@ static enum rpc_status job_cancel(struct rpc_call *call, const json_t *params, j
 			    .force = json_is_true(json_object_get(params, "force")) };
 	enum rpc_status status;
 
+	*result = look_image(call->context, s.id);
+	if (*result) {
+		json_decref(s.found);
+		return look_cancel_image(call, params, s.id, result);
+	}
 	if (s.id)
 		look(call, &s);
 	status = judge(call, params, &s);
@@ -183,7 +194,7 @@ static const struct rpc_param cancel_params[] = {
 
 extern const struct rpc_method rpc_job_methods[];
 const struct rpc_method rpc_job_methods[] = {
-	{ "job.list", "long work on LUNs that goes on by itself, and how far it is", RPC_MONITOR,
+	{ "job.list", "long work that goes on by itself, and how far it is", RPC_MONITOR,
 	  RPC_CONTROL, NULL, job_list },
 	{ "job.show", "one of them, or how one of the last has ended", RPC_MONITOR, RPC_CONTROL,
 	  show_params, job_show },

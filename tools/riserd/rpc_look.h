@@ -19,6 +19,14 @@ struct session_snapshot *look_sessions(struct rpc_context *x, unsigned int tsih,
 json_t *look_session_stats(const struct session_detail *s);
 json_t *look_address(const struct portal_address *address);
 const char *look_access(enum access_state access);
+const char *look_job_state(enum lu_operation_state state); /* "running" */
+/* rpc_image.c: images among the jobs. Those that run, behind the others in `jobs`. */
+void look_images(struct rpc_context *x, json_t *jobs);
+/* New reference; NULL: none has this number. */
+json_t *look_image(struct rpc_context *x, uint64_t id);
+/* job.cancel of this one, which is given back when there was an error. */
+enum rpc_status look_cancel_image(struct rpc_call *call, const json_t *params, uint64_t id,
+				  json_t **job);
 /* The target of a "target" parameter: its place in the configuration. False: rpc_fail() was called, with
  * RPC_NOT_FOUND. */
 bool look_target(struct rpc_call *call, const json_t *params, unsigned int *index);

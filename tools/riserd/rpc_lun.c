@@ -100,6 +100,7 @@ static void add_unit(json_t *json, const struct lu *lu, unsigned int reactors)
 {
 	const struct backstore *bs = lu_backstore(lu);
 	uint8_t naa[16], naa_len = lu_naa(lu, naa);
+	uint64_t since;
 
 	json_object_set_new(json, "size", json_integer((json_int_t)bs->limits.size));
 	json_object_set_new(json, "block_size", json_integer(bs->limits.block_size));
@@ -109,9 +110,10 @@ static void add_unit(json_t *json, const struct lu *lu, unsigned int reactors)
 	json_object_set_new(json, "serial", rpc_text(bs->serial));
 	json_object_set_new(json, "naa", hex(naa, naa_len));
 	json_object_set_new(json, "health",
-			    json_string(bs->flush_failed   ? "flush-failed"
-					: !bs->limits.size ? "no-size"
-							   : "ok"));
+			    json_string(bs->flush_failed	  ? "flush-failed"
+					: !bs->limits.size	  ? "no-size"
+					: lu_detached(lu, &since) ? "hangs"
+								  : "ok"));
 	json_object_set_new(json, "stats", look_lun_stats(lu, reactors));
 }
 
@@ -172,6 +174,26 @@ static enum rpc_status lun_list(struct rpc_call *call, const json_t *params, jso
 	return status;
 }
 
+static void append_hanging(const struct live_hanging *h, void *arg)
+{
+	json_array_append_new(
+		arg, json_pack("{so si so si sI sb}", "target", rpc_text(h->target), "lun",
+			       (int)h->lun, "disk", rpc_text(h->disk), "commands", (int)h->commands,
+			       "seconds", (json_int_t)(h->ns / NSEC_PER_SEC), "served", h->served));
+}
+
+static enum rpc_status hanging(struct rpc_call *call, const json_t *params, json_t **result)
+{
+	struct live *live = call->context->live;
+
+	(void)params;
+	*result = json_array();
+	live_look(live);
+	live_each_hanging(live, append_hanging, *result);
+	live_look_end(live);
+	return RPC_OK;
+}
+
 static const struct rpc_param list_params[] = {
 	{ "target", RPC_STRING, false, "its LUNs only: the name of a target" },
 	{ 0 },
@@ -181,5 +203,9 @@ extern const struct rpc_method rpc_lun_methods[];
 const struct rpc_method rpc_lun_methods[] = {
 	{ "lun.list", "every LUN, its disk, health and counters", RPC_MONITOR, RPC_CONTROL,
 	  list_params, lun_list },
+	{ "lun.hanging",
+	  "commands that hang in a disk and that nobody waits for any more: of sessions that have "
+	  "ended, and of LUNs that went by force (served: false)",
+	  RPC_MONITOR, RPC_CONTROL, NULL, hanging },
 	{ 0 },
 };

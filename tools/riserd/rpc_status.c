@@ -41,6 +41,15 @@ static void look_at(const struct scsi_target *target, unsigned int lun, struct l
 	json_array_append_new(looking->problems, rpc_text(text));
 }
 
+static void look_at_hanging(const struct live_hanging *h, void *arg)
+{
+	struct looking *looking = arg;
+	char text[1024];
+
+	live_hanging_text(h, text, sizeof(text));
+	json_array_append_new(looking->problems, rpc_text(text));
+}
+
 static void count_session(const struct session_view *session, void *arg)
 {
 	unsigned int *count = arg;
@@ -75,6 +84,7 @@ static void add_live(struct rpc_context *x, json_t *json, uint64_t up_ns)
 	unsigned int sessions = 0;
 
 	live_each_lun(x->live, look_at, &looking);
+	live_each_hanging(x->live, look_at_hanging, &looking);
 	server_view_sessions(live_server(x->live), count_session, &sessions);
 	for (unsigned int i = 0; i < x->reactor_count; i++)
 		json_array_append_new(reactors, reactor_json(x->reactors[i], config, up_ns));

@@ -164,7 +164,7 @@ static void receive_done(struct io_op *op, int res, uint32_t cqe_flags)
 		rx->eof = true;
 		if (c->state == TCP_FLUSHING)
 			tcp_conn_defer(c);
-		else
+		else if (c->state != TCP_OPEN || !c->base.answer_due)
 			tcp_conn_fail(c, "closed by the peer");
 	} else if (res < 0 && res != -ECANCELED && res != -EINTR && res != -EAGAIN) {
 		tcp_conn_fail(c, strerrordesc_np(-res));
