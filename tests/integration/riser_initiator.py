@@ -253,6 +253,60 @@ def it_may_be_said_twice():
         equal(d.sections(), [("any", {"iops": "500", "bandwidth": "1G"})], "sections")
 
 
+def the_order_is_chosen():
+    """--before puts a section in front of another one, live and after a restart, and the order is shown"""
+    wide, tail = "iqn.2026-11.test:a*", "iqn.2026-11.test:*e"  # both fit alice
+    with Riserd("initiator any { }") as d:
+        d.riser("initiator", "set", "one", wide, "luns=0")
+        d.riser("initiator", "set", "one", tail, "luns=1")
+        equal((d.order(), d.listed(ALICE)), ([wide, tail, "any"], [0]), "by itself")
+        alice = d.session(ALICE)
+        said = d.riser("initiator", "set", "one", tail, "--before", wide, "--dry-run")
+        contains(said, f"- target {ONE} initiator order = {wide}, {tail}, any",
+                 f"+ target {ONE} initiator order = {tail}, {wide}, any")
+        equal(d.order(), [wide, tail, "any"], "after a dry run")
+        said = json.loads(d.riser("initiator", "set", "one", tail, "--before", wide, "--json"))
+        equal((said["changed"], said["order"]), (True, [tail, wide, "any"]), "result")
+        equal((d.order(), seen(alice), d.listed(ALICE)), ([tail, wide, "any"], [1], [1]), "chosen")
+        contains(d.riser("initiator", "set", "one", tail, "--before", wide), "nothing to change")
+        rows = json.loads(d.riser("initiator", "order", "one", "--json"))
+        equal([(row["who"], row["luns"]) for row in rows], [(tail, ["1"]), (wide, ["0"]), ("any", ["all"])],
+              "order --json")
+        for words in (["initiator", "order", "one"], ["target", "show", "one"]):
+            check(re.search(rf"1  {re.escape(tail)}.*\n.*2  {re.escape(wide)}.*\n.*3  any", d.riser(*words)),
+                  d.riser(*words))
+        d.riser("initiator", "set", "one", BOB, "luns=2", "--before", tail)
+        d.riser("initiator", "set", "one", "192.0.2.7", "iops=5")
+        d.riser("initiator", "set", "one", "192.0.2.0/24", "iops=9", "--before", "192.0.2.7", "--runtime")
+        first = [BOB, tail, wide, "192.0.2.7", "any"]
+        equal(d.order(), first[:3] + ["192.0.2.0/24"] + first[3:], "order")
+        d.riser("initiator", "delete", "one", wide)
+        d.riser("initiator", "set", "one", wide, "luns=0")
+        contains(d.riser("config", "diff"), f"target {ONE} initiator {BOB}")
+        d.close_connections()
+        d.restart()
+        equal(d.order(), [BOB, tail, "192.0.2.7", wide, "any"], "after a restart")
+        with open(d.conf, encoding="ascii") as conf:
+            text = conf.read()
+        with open(d.conf, "w", encoding="ascii") as conf:
+            conf.write(text.replace("initiator any", "initiator iqn.2026-11.test:new { luns = 2 }\n    initiator any"))
+        contains(d.riser("config", "apply"), "")
+        equal(d.order(), ["iqn.2026-11.test:new", BOB, tail, "192.0.2.7", wide, "any"], "with one of the file")
+        # A section that is put behind "any" counts for nobody, which is said.
+        contains(d.riser("initiator", "set", "one", "any", "--before", BOB, "--force"), "")
+        contains(d.riser("initiator", "set", "one", BOB, "iops=7"), "any stands in front of it", "--before")
+        for status, words, says in (
+                (3, (BOB, "--before", "iqn.x"), "no section initiator iqn.x"),
+                (3, (BOB, "--before", "nonsense"), "no section initiator nonsense"),
+                (2, (BOB, "--before", BOB), "in front of itself"),
+                (2, (BOB,), "a word is missing"),
+                (2, (BOB, "initiator-order=x"), "no key")):
+            contains(d.riser("initiator", "set", "one", *words, status=status), says)
+        contains(d.riser("target", "set", "one", "initiator-order=any", status=2), "initiator-order")
+        dumped = d.riser("config", "dump")
+        check("initiator-order" not in dumped, dumped)
+
+
 def typed_in_the_shell():
     """completion offers targets, and the shell knows the target where one stands"""
     with Riserd() as d:
@@ -268,4 +322,4 @@ def typed_in_the_shell():
 
 if __name__ == "__main__":
     command.main([masks, rights_and_limits, it_stays, others_keep_their_luns,
-                  mistakes_change_nothing, it_may_be_said_twice, typed_in_the_shell])
+                  mistakes_change_nothing, it_may_be_said_twice, the_order_is_chosen, typed_in_the_shell])

@@ -74,6 +74,24 @@ def forgotten(target):
         # What comes and goes takes the place of the last change in libraries that keep one.
         for text in (first, second, short, refused):
             equal(remembers(target, text), 0, f"copies of {text} in memory")
+            equal(remembers(target, text.encode().hex()), 0, f"copies of {text} in hexadecimal digits")
+
+
+@case("what makes it is parsed anew with every change, and only the configuration has it as digits")
+def once(target):
+    text, mutual = secret(), secret()
+    with Control(target.control) as client:
+        where = {"target": target.iqn, "user": "carol"}
+        client.call("user.add", **where, secret=text, mutual="us", mutual_secret=mutual)
+        copies = [remembers(target, word.encode().hex()) for word in (text, mutual)]
+        check(all(copies), "what is in use is not found: this test finds nothing")
+        for number in range(20):
+            client.call("target.set", target=target.iqn, alias=f"number {number}")
+        equal([remembers(target, word.encode().hex()) for word in (text, mutual)], copies,
+              "copies after some changes of other things")
+        client.call("user.remove", **where)
+        for word in (text, mutual):
+            equal(remembers(target, word.encode().hex()), 0, f"copies of {word} in hexadecimal digits")
 
 
 if __name__ == "__main__":

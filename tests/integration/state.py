@@ -536,8 +536,13 @@ def timeouts():
     with Daemon() as d:
         d.write(CONF + "data-timeout = 30\nnop-interval = 5\nlog = warn\n")
         equal(d.rpc.call("config.apply")["changed"], True, "changed")
-        for line, word in (("memory = 64M\n", "memory"), ("cpus = 0\nbusy-poll = 7\n", ""),
-                           ("max-connections = 7\n", "max-connections")):
+        d.write(CONF + "busy-poll = 7\nmax-connections = 7\n")
+        d.rpc.call("config.apply")
+        # After a command they are what the file said.
+        d.rpc.call("target.create", target=NEW)
+        d.rpc.call("config.apply")
+        for line, word in (("memory = 64M\n", "memory:"), ("memory = 64M\nmax-connections = 8\n"
+                           "control {{ socket = /nowhere }}\n", "memory, socket of control:")):
             d.write(CONF + line)
             error = d.rpc.refused("config.apply")
             check(word in error.message and "restart" in error.message, error.message)

@@ -165,6 +165,51 @@ static void sections_stand_where_they_count(void)
 	}
 }
 
+/* A list of titles, blanks between them; "": a value that is none. */
+static json_t *list_of(const char *titles)
+{
+	json_t *list = json_array();
+	char copy[512], *rest = copy, *title;
+
+	if (!*titles)
+		return json_string("none");
+	snprintf(copy, sizeof(copy), "%s", titles);
+	while ((title = strsep(&rest, " ")))
+		json_array_append_new(list, json_string(title));
+	return list;
+}
+
+static void sections_stand_as_somebody_has_said(void)
+{
+	static const struct {
+		const char *made, *list, *order;
+	} rows[] = {
+		{ "any " A " " B, B " any " A, B " any " A },
+		{ "any " A " +" B, B " any",
+		  B " any " A }, /* of those it names the mark means nothing */
+		{ "any " A " +" B, A " gone any " A, B " " A " any" },
+		{ "user:new any " A " user:old", A " any", "user:new " A " user:old any" },
+		{ A " any +user:bob", "any " A, "user:bob any " A },
+		{ "any " A, "", "any " A },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *sections = sections_of(rows[i].made);
+		json_t *tree = json_pack("{s:{s:{s:o, s:o}}}", "target", "t", "initiator", sections,
+					 TREE_ORDER, list_of(rows[i].list));
+		const char *order;
+
+		CU_ASSERT_EQUAL(tree_place(tree), 0);
+		order = order_of(sections);
+		CU_ASSERT_STRING_EQUAL(order, rows[i].order);
+		if (strcmp(order, rows[i].order) != 0)
+			printf("# %s, %s: %s\n", rows[i].made, rows[i].list, order);
+		CU_ASSERT_PTR_NULL(json_object_get(
+			json_object_get(json_object_get(tree, "target"), "t"), TREE_ORDER));
+		json_decref(tree);
+	}
+}
+
 static void differences_have_no_secrets(void)
 {
 	json_t *a = json("{\"target\": {\"t\": {\"chap\": {\"u\": {\"secret-hex\": \"aa\"}}}}}");
@@ -247,7 +292,7 @@ static void a_path_need_not_be_utf8(void)
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
 	CU_ASSERT_STRING_EQUAL(c->targets[0].luns[0].spec.path, "/a \xff\"$x\\b");
-	dump = tree_to_text(c->tree, &len);
+	dump = tree_to_text(c->tree, &len, NULL);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(dump);
 	CU_ASSERT_PTR_NULL(strchr(dump, '\xff'));
 	again = config_parse_text("t", dump, len, false, fails);
@@ -467,8 +512,9 @@ static void a_deleted_target_stays_deleted(void)
 
 UNIT_MAIN(TEST(cleaning_takes_what_json_has), TEST(cleaning_refuses_the_rest),
 	  TEST(a_patch_needs_what_it_changes), TEST(patches_are_put_together),
-	  TEST(sections_stand_where_they_count), TEST(differences_have_no_secrets),
-	  TEST(a_tree_is_read_as_it_is), TEST(a_file_has_no_secrets), TEST(a_path_need_not_be_utf8),
-	  TEST(any_damage_is_noticed), TEST(lines_go_over_the_first_part),
-	  TEST(a_line_without_end_does_not_count), TEST(any_damage_of_a_line_is_noticed),
-	  TEST(a_line_says_what_riserd_says), TEST(a_deleted_target_stays_deleted));
+	  TEST(sections_stand_where_they_count), TEST(sections_stand_as_somebody_has_said),
+	  TEST(differences_have_no_secrets), TEST(a_tree_is_read_as_it_is),
+	  TEST(a_file_has_no_secrets), TEST(a_path_need_not_be_utf8), TEST(any_damage_is_noticed),
+	  TEST(lines_go_over_the_first_part), TEST(a_line_without_end_does_not_count),
+	  TEST(any_damage_of_a_line_is_noticed), TEST(a_line_says_what_riserd_says),
+	  TEST(a_deleted_target_stays_deleted));

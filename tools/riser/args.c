@@ -17,6 +17,7 @@ struct parser {
 	struct args *a;
 	const char *noun;
 	bool help, version, literal; /* literal: after "--" */
+	bool dry_run; /* it was said here, and not of the shell */
 	int count, at;
 	char **words;
 };
@@ -194,7 +195,7 @@ static enum status global(struct parser *p, const struct word *w, const char *va
 	if (!strcmp(w->name, "json"))
 		r->json = true;
 	else if (!strcmp(w->name, "dry-run"))
-		r->dry_run = true;
+		r->dry_run = p->dry_run = true;
 	else if (!strcmp(w->name, "control"))
 		other_socket(r, value);
 	else if (!strcmp(w->name, "timeout"))
@@ -333,13 +334,22 @@ static enum status parse_word(struct parser *p, const char *text)
 	return *end ? letters(p, text + 1) : plain(p, text);
 }
 
+static bool has_value(const struct args *a)
+{
+	for (unsigned int i = 0; i < a->option_count; i++) {
+		if (a->options[i].word->kind != KIND_NONE)
+			return true;
+	}
+	return false;
+}
+
 static enum status complete(const struct parser *p)
 {
 	const struct args *a = p->a;
 	const struct word *w = command_operand(a->command, a->operand_count);
 	char line[256];
 
-	if (w && !(w->flags & WORD_OPTIONAL) &&
+	if (w && !(w->flags & WORD_OPTIONAL) && !(w->flags & WORD_OR_OPTION && has_value(a)) &&
 	    !(w->flags & WORD_MANY && a->operand_count &&
 	      command_operand(a->command, a->operand_count - 1) == w)) {
 		help_synopsis(a->command, line, sizeof(line));
@@ -347,7 +357,9 @@ static enum status complete(const struct parser *p)
 	}
 	if (p->r->dry_run && !(a->command->flags & COMMAND_CHANGES)) {
 		p->r->dry_run = false;
-		return usage(p, "leave it out", "--dry-run", "this command changes nothing");
+		if (p->dry_run)
+			return usage(p, "leave it out", "--dry-run",
+				     "this command changes nothing");
 	}
 	return STATUS_OK;
 }

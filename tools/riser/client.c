@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "client_impl.h"
 
 #define LINE_MAX_BYTES ((size_t)256 << 20)
 
@@ -71,7 +71,7 @@ void client_close(struct riser *r)
 
 static enum status refused(struct riser *r, int err, json_t **error)
 {
-	char message[512];
+	char message[512], hint[768];
 
 	switch (err) {
 	case ENOENT:
@@ -84,9 +84,8 @@ static enum status refused(struct riser *r, int err, json_t **error)
 			message);
 	case EACCES:
 	case EPERM:
-		snprintf(message, sizeof(message), "no access to %s", r->socket);
-		return problem(error, STATUS_PERMISSION, r->socket,
-			       "be root, or in a group of control { } in riser.conf", message);
+		client_no_access(r->socket, message, sizeof(message), hint, sizeof(hint));
+		return problem(error, STATUS_PERMISSION, r->socket, hint, message);
 	case EAGAIN:
 		snprintf(message, sizeof(message), "riserd does not answer on %s", r->socket);
 		return problem(error, STATUS_TIMEOUT, r->socket, "see its log", message);
@@ -289,7 +288,7 @@ static enum status status_of(const json_t *error)
 	int64_t exit_status = member_number(json_object_get(error, "data"), "exit");
 	int64_t code = member_number(error, "code");
 
-	if (exit_status <= 0 || exit_status >= STATUS_COUNT)
+	if ((exit_status <= 0 || exit_status >= STATUS_COUNT) && code < -32000 && code > -32700)
 		exit_status = -32000 - code;
 	if (exit_status > 0 && exit_status < STATUS_COUNT)
 		return (enum status)exit_status;
@@ -304,6 +303,8 @@ static enum status answer(json_t *message, json_t **result, json_t **error)
 	if (e) {
 		status = status_of(e);
 		*error = json_incref(e);
+		if (status == STATUS_PERMISSION)
+			client_name_user(e);
 	} else {
 		*result = json_object_get(message, "result");
 		*result = *result ? json_incref(*result) : json_null();

@@ -32,6 +32,7 @@ enum word_flags {
 	WORD_OPTIONAL = 1, /* operands; options always are */
 	WORD_MANY = 2, /* may be repeated; in params an array */
 	WORD_NEW = 4, /* names something that is not there yet: nothing to look up */
+	WORD_OR_OPTION = 8, /* operands: an option with a value will do instead */
 };
 
 /* An operand or an option. */

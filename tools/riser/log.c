@@ -34,6 +34,8 @@ static enum status run_level(struct riser *r, const struct args *a)
 		out_json(result);
 	else if (!level)
 		show_level(result);
+	else if (r->dry_run)
+		show_dry_run(r, "set the level of the log to %s", level);
 	json_decref(result);
 	return STATUS_OK;
 }
@@ -129,20 +131,23 @@ static bool is_wanted(const struct args *a, const json_t *e)
 	return true;
 }
 
-/* Until riserd says something; false: nobody reads any more what we would print of it. */
+/* Until riserd says something or a signal comes; false: nobody reads any more what we would print of it. */
 static bool await(const struct riser *r)
 {
 	struct pollfd p[2] = { { .fd = client_fd(r), .events = POLLIN }, { .fd = STDOUT_FILENO } };
+	sigset_t stops, open;
 
+	/* One that comes between the look at `interrupted` and the wait must end the wait. */
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGINT);
+	sigaddset(&stops, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stops, &open);
 	while (!interrupted && p[0].fd >= 0 && !client_pending(r)) {
-		if (poll(p, 2, -1) < 0)
-			break;
-		if (p[1].revents)
-			return false;
-		if (p[0].revents)
+		if (ppoll(p, 2, NULL, &open) < 0 || p[0].revents || p[1].revents)
 			break;
 	}
-	return true;
+	sigprocmask(SIG_SETMASK, &open, NULL);
+	return !p[1].revents;
 }
 
 /* Until Ctrl-C, or nobody reads any more. */
@@ -158,7 +163,7 @@ static enum status follow(struct riser *r, const struct args *a, int64_t seen)
 		json_t *n;
 		const json_t *e;
 
-		status = client_next(r, -1, &n);
+		status = client_next(r, 0, &n);
 		if (status == STATUS_TIMEOUT)
 			continue;
 		if (status)

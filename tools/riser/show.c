@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Objects as text, where more than one command shows them. */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "client.h"
 #include "out.h"
 #include "show.h"
 
@@ -28,23 +30,41 @@ const char *joined(const json_t *array, char *buf, size_t size)
 	return buf;
 }
 
+char *joined_all(const json_t *array)
+{
+	const json_t *item;
+	size_t size = 1;
+	char *buf;
+
+	each_member(array, item)
+		size += 24 + json_string_length(item); /* a number and ", ", or a text */
+	buf = malloc(size);
+	if (buf)
+		joined(array, buf, size);
+	return buf;
+}
+
 void show_line(const struct riser *r, const char *name, const char *fmt, ...)
 {
-	char text[1024];
+	char *text;
 	va_list ap;
 	int width;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
-	if (!*text)
+	if (!text || !*text) {
+		free(text);
 		return;
+	}
 	printf("%s", paint(r, COLOR_BOLD));
 	for (width = 0; name[width]; width++)
 		putchar(name[width] == '_' ? ' ' : name[width]);
 	printf("%*s%s", width < 18 ? 18 - width : 1, "", paint(r, COLOR_OFF));
 	out_text(stdout, text);
 	putchar('\n');
+	free(text);
 }
 
 void show_dry_run(const struct riser *r, const char *fmt, ...)
@@ -108,6 +128,26 @@ void show_targets(struct riser *r, const json_t *targets)
 	table_free(t);
 }
 
+/* What hangs of LUNs that are there, or were: a line for each disk. */
+static void show_hanging(struct riser *r)
+{
+	json_t *hanging = NULL, *error = NULL;
+	const json_t *o;
+
+	client_ask(r, "lun.hanging", NULL, &hanging, &error);
+	each_member(hanging, o) {
+		printf("! %s LUN %lld%s: %lld commands hang in ", shown(member_text(o, "target")),
+		       (long long)member_number(o, "lun"),
+		       member_true(o, "served") ? "" : ", which went by force",
+		       (long long)member_number(o, "commands"));
+		out_text(stdout, member_text(o, "disk"));
+		printf(" since %s, and nobody waits for them\n",
+		       human_seconds(member_real(o, "seconds")));
+	}
+	json_decref(hanging);
+	json_decref(error);
+}
+
 void show_luns(struct riser *r, const json_t *luns)
 {
 	struct table *t = table_new("TARGET|>LUN|PATH|KIND|>SIZE|ACCESS|HEALTH|SOURCE");
@@ -126,6 +166,7 @@ void show_luns(struct riser *r, const json_t *luns)
 	}
 	table_print(r, t);
 	table_free(t);
+	show_hanging(r);
 }
 
 void show_sessions(struct riser *r, const json_t *sessions)

@@ -9,6 +9,10 @@
 
 /* Array of texts or numbers, "a, b"; returns buf. */
 const char *joined(const json_t *array, char *buf, size_t size);
+/* The same of any length, from malloc(); NULL: no memory. */
+char *joined_all(const json_t *array);
+/* Sections of initiators in the order that counts. change_initiator.c */
+void show_rules(const struct riser *r, const json_t *rules);
 /* "name:  value", nothing without a value. */
 void show_line(const struct riser *r, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -8,15 +8,21 @@
 #include "out.h"
 #include "show.h"
 
+static void show_list(const struct riser *r, const char *name, const json_t *list)
+{
+	char *text = joined_all(list);
+
+	show_line(r, name, "%s", text ? text : "");
+	free(text);
+}
+
 static void show_target(struct riser *r, const json_t *t)
 {
-	char list[1024];
-
 	show_line(r, "target", "%s", member_text(t, "name"));
 	show_line(r, "alias", "%s", member_text(t, "alias"));
-	show_line(r, "allow", "%s", joined(json_object_get(t, "allow"), list, sizeof(list)));
-	show_line(r, "chap users", "%s", joined(json_object_get(t, "users"), list, sizeof(list)));
-	show_line(r, "groups", "%s", joined(json_object_get(t, "tags"), list, sizeof(list)));
+	show_list(r, "allow", json_object_get(t, "allow"));
+	show_list(r, "chap users", json_object_get(t, "users"));
+	show_list(r, "groups", json_object_get(t, "tags"));
 	show_line(r, "redirect", "%s", member_text(t, "redirect"));
 	show_line(r, "sessions", "%lld", (long long)member_number(t, "sessions"));
 	show_line(r, "source", "%s", member_text(t, "source"));
@@ -43,6 +49,10 @@ static enum status run_target_show(struct riser *r, const struct args *a)
 		status = client_call(r, "session.list",
 				     json_pack("{s:s}", "target", args_operand(a, 0)), &sessions);
 	show_target(r, t);
+	if (json_array_size(json_object_get(t, "initiators"))) {
+		putchar('\n');
+		show_rules(r, json_object_get(t, "initiators"));
+	}
 	if (json_array_size(luns)) {
 		putchar('\n');
 		show_luns(r, luns);

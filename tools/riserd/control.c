@@ -98,6 +98,7 @@ static void accept_clients(struct control *control)
 	unsigned int left = ACCEPT_TURN;
 	enum rpc_level level;
 	struct client *c;
+	char hint[256];
 	uid_t uid;
 	int fd = 0;
 
@@ -109,9 +110,9 @@ static void accept_clients(struct control *control)
 			log_write_limited(&limit, LOG_LEVEL_WARN,
 					  "control socket: user %u is not allowed in",
 					  (unsigned int)uid);
-			turn_away(fd, RPC_PERMISSION, "you may not use the control socket",
-				  "be root, the user of riserd, or in a group that control { } "
-				  "names");
+			turn_away(
+				fd, RPC_PERMISSION, "you may not use the control socket",
+				control_way_in(control->context, RPC_MONITOR, hint, sizeof(hint)));
 			continue;
 		}
 		c = find_place(control, level);

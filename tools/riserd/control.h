@@ -108,6 +108,10 @@ void control_run_main(struct control *control);
 
 /* control_access.c: who the peer of this socket is. False: nobody who may do anything. */
 bool control_peer_level(struct rpc_context *context, int fd, enum rpc_level *level, uid_t *uid);
+/* How somebody who may not comes to this level: the group to join, as `usermod -aG GROUP USER`, USER standing
+ * for whoever it is. Returns hint. [control thread, main thread] */
+const char *control_way_in(const struct rpc_context *context, enum rpc_level level, char *hint,
+			   size_t size);
 /* control_listen.c: -errno with a line in why. Takes the place of a socket that nobody listens on. */
 int control_listen(const char *path, int *fd, char *why, size_t why_size);
 

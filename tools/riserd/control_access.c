@@ -5,6 +5,7 @@
  * What the names mean was looked up when the file was read: that may take as long as it likes.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,9 +45,40 @@ static bool in_group(const struct config_group *group, gid_t gid, const gid_t *g
 	return gid == group->gid;
 }
 
-bool control_peer_level(struct rpc_context *context, int fd, enum rpc_level *level, uid_t *uid)
+static struct config_control groups_now(const struct rpc_context *context)
 {
 	struct config_control names = { 0 };
+
+	if (!context || !context->live)
+		return names;
+	live_look(context->live);
+	names = live_running(context->live)->control;
+	live_look_end(context->live);
+	return names;
+}
+
+const char *control_way_in(const struct rpc_context *context, enum rpc_level level, char *hint,
+			   size_t size)
+{
+	const struct config_control names = groups_now(context);
+	bool admin = level == RPC_ADMIN || !names.group.name[0];
+	const struct config_group *group = admin ? &names.admin_group : &names.group;
+
+	if (group->name[0])
+		snprintf(hint, size,
+			 "be root, or a member of %s, and log in anew: usermod -aG %s USER",
+			 group->name, group->name);
+	else
+		snprintf(hint, size,
+			 "be root, or the user of riserd; control { %s = NAME } in riser.conf lets "
+			 "a group in",
+			 level == RPC_ADMIN ? "admin-group" : "group");
+	return hint;
+}
+
+bool control_peer_level(struct rpc_context *context, int fd, enum rpc_level *level, uid_t *uid)
+{
+	struct config_control names;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	bool monitor, admin;
@@ -62,9 +94,7 @@ bool control_peer_level(struct rpc_context *context, int fd, enum rpc_level *lev
 		return true;
 	if (!context->live)
 		return false;
-	live_look(context->live);
-	names = live_running(context->live)->control;
-	live_look_end(context->live);
+	names = groups_now(context);
 	groups = peer_groups(fd, &count);
 	admin = in_group(&names.admin_group, peer.gid, groups, count);
 	monitor = in_group(&names.group, peer.gid, groups, count);

@@ -268,7 +268,6 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 
 	if (!strcmp(opt->name, "initiator") && !parse_initiator_lists(parsing, section))
 		return -1;
-
 	for (unsigned int i = 0; i < array_size(sections) && title; i++) {
 		if (!strcmp(sections[i].name, opt->name))
 			return sections[i].end(parsing, title, (unsigned int)cfg->line) ? 0 : -1;
@@ -276,14 +275,21 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 	return parsing->failed ? -1 : 0;
 }
 
-static int on_discovery(cfg_t *cfg, cfg_opt_t *opt)
+/* line: where the section stands that may be there once. */
+static int note_section(cfg_t *cfg, cfg_opt_t *opt, unsigned int *line)
 {
-	(void)opt;
-	if (parsing->discovery_line) {
-		parse_fail(parsing, (unsigned int)cfg->line, "discovery is given twice");
+	if (*line) {
+		parse_fail(parsing, (unsigned int)cfg->line, "%s is given twice", opt->name);
 		return -1;
 	}
-	parsing->discovery_line = (unsigned int)cfg->line;
+	*line = (unsigned int)cfg->line;
+	return 0;
+}
+
+static int on_discovery(cfg_t *cfg, cfg_opt_t *opt)
+{
+	if (note_section(cfg, opt, &parsing->discovery_line))
+		return -1;
 	parsing->config->discovery_chap = parsing->chap.users;
 	parsing->chap.users = (struct config_users){ 0 };
 	return 0;
@@ -291,24 +297,12 @@ static int on_discovery(cfg_t *cfg, cfg_opt_t *opt)
 
 static int on_control(cfg_t *cfg, cfg_opt_t *opt)
 {
-	(void)opt;
-	if (parsing->control_line) {
-		parse_fail(parsing, (unsigned int)cfg->line, "control is given twice");
-		return -1;
-	}
-	parsing->control_line = (unsigned int)cfg->line;
-	return 0;
+	return note_section(cfg, opt, &parsing->control_line);
 }
 
 static int on_metrics(cfg_t *cfg, cfg_opt_t *opt)
 {
-	(void)opt;
-	if (parsing->metrics_line) {
-		parse_fail(parsing, (unsigned int)cfg->line, "metrics is given twice");
-		return -1;
-	}
-	parsing->metrics_line = (unsigned int)cfg->line;
-	return 0;
+	return note_section(cfg, opt, &parsing->metrics_line);
 }
 
 /* --- Files */
@@ -510,10 +504,9 @@ static void parse_source(struct parser *p)
 	line = parse_open_brace(plain);
 	if (line)
 		parse_fail(p, line, "this { has no }");
-	if (!p->failed && tree_add(p->config->tree, cfg))
+	if (!p->failed && tree_add(p->config->tree, cfg, p->secrets))
 		parse_fail(p, 0, "out of memory");
 	parsing = NULL;
-	parse_chap_wipe(cfg);
 	cfg_free(cfg);
 	secret_wipe(plain, p->source->len);
 	free(plain);
@@ -587,14 +580,21 @@ struct config *config_parse_text(const char *name, const char *text, size_t len,
 
 struct config *config_parse_tree(const char *name, const json_t *tree, complain_fn *told)
 {
+	json_t *secrets = json_array();
+	struct config *config;
 	struct parser p;
 	size_t len = 0;
 	char *text;
 
-	if (!begin(&p, false, told))
+	if (!begin(&p, false, told)) {
+		json_decref(secrets);
 		return NULL;
+	}
 	p.ours = true;
-	text = tree_to_text(tree, &len);
+	p.secrets = secrets;
+	text = secrets ? tree_to_text(tree, &len, secrets) : NULL;
 	add_source(&p, name, text, len);
-	return finish(&p);
+	config = finish(&p);
+	json_decref(secrets);
+	return config;
 }

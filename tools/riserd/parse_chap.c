@@ -8,6 +8,7 @@
 
 #include "parse_impl.h"
 #include "secret.h"
+#include "tree.h"
 
 static const char *take_secret(struct parser *p, struct chap_account *a, const char *value,
 			       bool credential)
@@ -22,12 +23,14 @@ static const char *take_secret(struct parser *p, struct chap_account *a, const c
 	return ""; /* parse_fail() has said it */
 }
 
-/* As the state file has it: two digits a byte. */
-static const char *set_hex(struct parser *p, const struct key *key, const char *value)
+/* As the state file has it: two digits a byte. libconfuse keeps copies of what it reads, so it gets the place of
+ * the secret. */
+static const char *set_hex(struct parser *p, const struct key *key, const char *place)
 {
 	bool mutual = key->name[0] == 'm';
 	struct chap_account *a = mutual ? &p->chap.user.mutual : &p->chap.user.account;
-	size_t len = strlen(value) / 2;
+	const char *value = json_string_value(tree_secret(p->secrets, place));
+	size_t len = value ? strlen(value) / 2 : 0;
 
 	if (!p->ours) {
 		parse_fail(p, p->line,
@@ -36,8 +39,8 @@ static const char *set_hex(struct parser *p, const struct key *key, const char *
 			   key->name);
 		return "";
 	}
-	if (a->secret_len || strlen(value) % 2 || len < CHAP_SECRET_MIN || len > CHAP_SECRET_MAX ||
-	    strspn(value, "0123456789abcdef") != 2 * len) {
+	if (!value || a->secret_len || strlen(value) % 2 || len < CHAP_SECRET_MIN ||
+	    len > CHAP_SECRET_MAX || strspn(value, "0123456789abcdef") != 2 * len) {
 		/* Without the value. */
 		parse_fail(p, p->line, "%s: a secret has %d to %d bytes", key->name,
 			   CHAP_SECRET_MIN, CHAP_SECRET_MAX);
@@ -93,23 +96,6 @@ const struct key chap_keys[] = {
 	{ "mutual-secret-hex", set_hex, false },
 	{ 0 },
 };
-
-/* libconfuse does not, when it frees them. */
-void parse_chap_wipe(cfg_t *cfg)
-{
-	for (cfg_opt_t *opt = cfg->opts; opt->name; opt++) {
-		size_t len = strlen(opt->name);
-		bool secret = len >= 10 && !strcmp(opt->name + len - 10, "secret-hex");
-
-		for (unsigned int i = 0; i < cfg_opt_size(opt); i++) {
-			if (opt->type == CFGT_SEC)
-				parse_chap_wipe(cfg_opt_getnsec(opt, i));
-			else if (secret && cfg_opt_getnstr(opt, i))
-				secret_wipe(cfg_opt_getnstr(opt, i),
-					    strlen(cfg_opt_getnstr(opt, i)));
-		}
-	}
-}
 
 bool parse_chap_end(struct parser *p, const char *title, unsigned int line)
 {

@@ -4,6 +4,7 @@
 #define RISERD_PARSE_IMPL_H
 
 #include <confuse.h>
+#include <jansson.h>
 
 #include "options.h"
 #include "parse.h"
@@ -30,7 +31,8 @@ struct parser {
 	const char *at; /* parse_line_of() has come there */
 	unsigned int at_line;
 	bool check, failed;
-	bool ours; /* riserd has written it, not a person: secrets may stand in it */
+	bool ours; /* riserd has written it, not a person */
+	const json_t *secrets; /* that it names; see tree_to_text() */
 	unsigned int line; /* of the value that is looked at */
 	complain_fn *told;
 	uint32_t globals; /* bits of keys that were given */
@@ -90,7 +92,6 @@ bool parse_portal_end(struct parser *p, const char *title, unsigned int line);
 bool parse_target_end(struct parser *p, const char *title, unsigned int line);
 bool parse_lun_end(struct parser *p, const char *title, unsigned int line);
 bool parse_chap_end(struct parser *p, const char *title, unsigned int line);
-void parse_chap_wipe(cfg_t *cfg); /* secrets that stand in it */
 /* "ADDR" or "ADDR/BITS"; and whether it has no bits beyond its length. */
 bool parse_range(const char *value, struct address_range *out);
 bool parse_range_is_canonical(const struct address_range *r);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control.h"
 #include "core/log.h"
 #include "parse_impl.h"
 #include "rpc_request.h"
@@ -274,6 +275,7 @@ static bool check_shape(struct rpc_request *r, json_t *value)
 bool rpc_request_begin(struct rpc_request *r, json_t *value)
 {
 	const char *name;
+	char hint[256];
 
 	r->method = NULL;
 	r->id = r->params = r->result = NULL;
@@ -288,7 +290,7 @@ bool rpc_request_begin(struct rpc_request *r, json_t *value)
 	r->call.method = r->method->name;
 	if (r->method->level > r->call.level) {
 		rpc_fail(&r->call, RPC_PERMISSION, name,
-			 "ask as root, as the user of riserd, or as a member of admin-group",
+			 control_way_in(r->call.context, RPC_ADMIN, hint, sizeof(hint)),
 			 "%s is for administrators, and you may only look", name);
 		return refuse(r, 0, RPC_PERMISSION);
 	}

@@ -121,6 +121,12 @@ bool change_keys(struct rpc_call *call, const json_t *params, const char *const 
 	if (!unset(call, json_object_get(params, "unset"), object))
 		return false;
 	cleaned = tree_clean(object, why, sizeof(why));
+	if (cleaned && json_object_get(cleaned, TREE_ORDER)) {
+		snprintf(why, sizeof(why), "there is no key %s: initiator.set has before",
+			 TREE_ORDER);
+		json_decref(cleaned);
+		cleaned = NULL;
+	}
 	if (!cleaned) {
 		rpc_fail(call, RPC_USAGE, NULL, "riser.conf(5) has the keys", "%s", why);
 		return false;

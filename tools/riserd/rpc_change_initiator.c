@@ -14,6 +14,8 @@ static const char *const initiator_names[] = { "luns",	    "readonly", "iops",
 /* The section that is meant. */
 struct which {
 	char target[300], who[300]; /* who: as it is written there, if it is there */
+	char before
+		[300]; /* the section that it shall stand in front of; "": where it belongs by itself */
 	json_t *sections; /* of the target, as they run; borrowed, NULL: none */
 	bool there;
 };
@@ -27,8 +29,8 @@ static bool same_who(const struct initiator_rule *a, const struct initiator_rule
 	       !memcmp(a->from.address, b->from.address, sizeof(a->from.address));
 }
 
-/* As the section is written that is there already; else names in lower case. */
-static bool spell_who(struct which *w, const struct initiator_rule *rule, const char *text)
+/* How the section is written that is there already; NULL: there is none. */
+static const char *find_section(const struct which *w, const struct initiator_rule *rule)
 {
 	struct initiator_rule other;
 	const char *title;
@@ -37,10 +39,20 @@ static bool spell_who(struct which *w, const struct initiator_rule *rule, const 
 	json_object_foreach(w->sections, title, section)
 	{
 		other = (struct initiator_rule){ .by_address = false };
-		if (config_who(title, &other) || !same_who(rule, &other))
-			continue;
+		if (!config_who(title, &other) && same_who(rule, &other))
+			return title;
+	}
+	return NULL;
+}
+
+/* Else names in lower case. */
+static bool spell_who(struct which *w, const struct initiator_rule *rule, const char *text)
+{
+	const char *title = find_section(w, rule);
+
+	w->there = title;
+	if (title) {
 		snprintf(w->who, sizeof(w->who), "%s", title);
-		w->there = true;
 		return true;
 	}
 	return tree_title("initiator", rule->name[0] ? rule->name : text, w->who, sizeof(w->who));
@@ -66,6 +78,26 @@ static enum rpc_status find(struct rpc_call *call, const json_t *params, struct 
 		return RPC_OK;
 	return rpc_fail(call, RPC_USAGE, who, "at most 255 bytes without control characters",
 			"initiator %.200s: is too long, or has control characters", who);
+}
+
+static enum rpc_status find_before(struct rpc_call *call, const json_t *params, struct which *w)
+{
+	const char *text = change_text(params, "before"), *title;
+	struct initiator_rule rule = { .by_address = false };
+
+	if (!text)
+		return RPC_OK;
+	title = config_who(text, &rule) ? NULL : find_section(w, &rule);
+	if (!title)
+		return rpc_fail(call, RPC_NOT_FOUND, text,
+				"target.show has the sections in their order",
+				"%.200s has no section initiator %.200s to stand in front of",
+				w->target, text);
+	if (!strcmp(title, w->who))
+		return rpc_fail(call, RPC_USAGE, text, NULL,
+				"initiator %.200s cannot stand in front of itself", text);
+	snprintf(w->before, sizeof(w->before), "%s", title);
+	return RPC_OK;
 }
 
 static json_t *named(const struct which *w)
@@ -291,6 +323,8 @@ static json_t *sections_after(const struct which *w, const json_t *section)
 	json_object_set(patch, w->who, section ? (json_t *)section : json_null());
 	tree = json_pack("{s:{s:{s:O}}}", "target", w->target, "initiator", sections);
 	err |= !tree || tree_merge(sections, patch) || tree_place(tree) ? -1 : 0;
+	if (!err && w->before[0])
+		err = tree_move(sections, w->who, w->before);
 	json_decref(patch);
 	json_decref(tree);
 	if (!err)
@@ -314,12 +348,36 @@ static enum rpc_status in_its_place(struct rpc_call *call, const struct which *w
 			"%.120s initiator %.100s: %.280s", w->target, w->who, what);
 }
 
+/* section is taken; NULL: it goes. Where somebody has said how sections stand he says it of all of them. */
+static enum rpc_status put(struct rpc_call *call, const json_t *params, const struct which *w,
+			   json_t *section, const json_t *sections, json_t **result)
+{
+	const json_t *saved = json_object_get(changes_saved(call->context->changes), "target");
+	bool ordered = json_object_get(json_object_get(saved, w->target), TREE_ORDER);
+	json_t *target =
+		json_pack("{s:{s:o}}", "initiator", w->who, section ? section : json_null());
+	enum rpc_status status;
+	json_t *patch, *more;
+	char about[640];
+
+	if (ordered || w->before[0])
+		json_object_set_new(target, TREE_ORDER, tree_titles(sections));
+	more = named(w);
+	json_object_set_new(more, "order", tree_titles(sections));
+	patch = json_pack("{s:{s:o}}", "target", w->target, target);
+	snprintf(about, sizeof(about), "%s initiator %s", w->target, w->who);
+	status = change_do_patch(call, params, patch, about, more, result);
+	if (status != RPC_OK && !call->object[0])
+		snprintf(call->object, sizeof(call->object), "%.255s", about);
+	json_decref(patch);
+	return status;
+}
+
 /* section is taken; NULL: it goes. */
 static enum rpc_status apply(struct rpc_call *call, const json_t *params, const struct which *w,
 			     json_t *section, json_t **result)
 {
-	struct change_at at = { "target", w->target, "initiator", w->who };
-	json_t *sections = sections_after(w, section), *note = NULL, *more;
+	json_t *sections = sections_after(w, section), *note = NULL;
 	const char *hidden = section ? tree_hidden_by(sections, w->who) : NULL;
 	enum rpc_status status;
 
@@ -330,12 +388,11 @@ static enum rpc_status apply(struct rpc_call *call, const json_t *params, const 
 	} else {
 		if (hidden && !note)
 			note = json_sprintf("initiator %s stands in front of it, so that it counts "
-					    "for nobody: change their order in the file",
+					    "for nobody: put it there with --before (\"before\")",
 					    hidden);
-		more = named(w);
-		if (note)
-			json_object_set(more, "note", note);
-		status = in_its_place(call, w, change_do(call, params, &at, section, more, result));
+		status = in_its_place(call, w, put(call, params, w, section, sections, result));
+		if (note && status == RPC_OK)
+			json_object_set(*result, "note", note);
 	}
 	json_decref(note);
 	json_decref(sections);
@@ -349,6 +406,8 @@ static enum rpc_status set(struct rpc_call *call, const json_t *params, json_t *
 	struct change_at at = { "target", w.target, "initiator", w.who };
 	json_t *section;
 
+	if (!status)
+		status = find_before(call, params, &w);
 	if (status)
 		return status;
 	section = json_object();
@@ -358,7 +417,7 @@ static enum rpc_status set(struct rpc_call *call, const json_t *params, json_t *
 		status = RPC_CONFIG_INVALID;
 	else
 		status = check_luns(call, params, &w, section);
-	if (!status && w.there && !json_object_size(section))
+	if (!status && w.there && !json_object_size(section) && !w.before[0])
 		status = rpc_fail(call, RPC_USAGE, w.who, "riser.conf(5) has the keys",
 				  "initiator %.200s: nothing is to be set", w.who);
 	if (status) {
@@ -410,6 +469,7 @@ static const struct rpc_param set_params[] = {
 	{ "burst", RPC_STRING, false, "a time, like 500ms: for how long these may save up" },
 	{ "options", RPC_OBJECT, false, "the same keys as in riser.conf(5)" },
 	{ "unset", RPC_STRINGS, false, "keys that it shall not have any more" },
+	{ "before", RPC_STRING, false, "the section of this one is the next behind it" },
 	LAST("also LUNs that are not there yet, and when others lose LUNs by it"),
 };
 static const struct rpc_param delete_params[] = {

@@ -113,7 +113,7 @@ static json_t *dump_text(const json_t *now)
 	json_t *tree = tree_hidden(now), *out = NULL;
 	bool hidden = tree && name_secrets(tree, "");
 	size_t len = 0;
-	char *text = tree ? tree_to_text(tree, &len) : NULL;
+	char *text = tree ? tree_to_text(tree, &len, NULL) : NULL;
 
 	if (text)
 		out = json_sprintf("%s%s%s", dump_head, hidden ? secrets_head : "", text);
@@ -173,7 +173,7 @@ static json_t *with_portals(const struct rpc_call *call, const char *file, const
 	const char *name;
 	json_t *value;
 
-	first = tree ? tree_to_text(tree, &len) : NULL;
+	first = tree ? tree_to_text(tree, &len, NULL) : NULL;
 	whole = malloc(len + strlen(text) + 1);
 	json_decref(tree);
 	if (first && whole) {

@@ -76,6 +76,55 @@ static json_t *users(const struct config_target *t)
 	return list;
 }
 
+/* As riser.conf(5) has it: "all", or numbers and "2-5". */
+static json_t *luns_of(const struct lun_set *set)
+{
+	json_t *list = json_array();
+	char text[32];
+
+	if (lun_set_is_all(set)) {
+		json_array_append_new(list, json_string("all"));
+		return list;
+	}
+	for (unsigned int lun = 0, end; lun < LUN_SET_LUNS; lun = end + 1) {
+		end = lun;
+		if (!lun_set_has(set, lun))
+			continue;
+		while (end + 1 < LUN_SET_LUNS && lun_set_has(set, end + 1))
+			end++;
+		snprintf(text, sizeof(text), end > lun ? "%u-%u" : "%u", lun, end);
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+static json_t *who(const struct initiator_rule *rule)
+{
+	if (rule->by_address)
+		return range(&rule->from);
+	if (rule->user[0])
+		return json_sprintf("user:%s", rule->user);
+	return rule->name[0] ? rpc_text(rule->name) : json_string("any");
+}
+
+/* In the order that counts: the first that fits an initiator. */
+static json_t *initiators(const struct config_target *t)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < t->rule_count; i++) {
+		const struct nexus_rights *r = &t->rules[i].rights;
+
+		json_array_append_new(list, json_pack("{so so so sI sI sI}", "who",
+						      who(&t->rules[i]), "luns", luns_of(&r->sees),
+						      "readonly", luns_of(&r->only_reads), "iops",
+						      (json_int_t)r->limits.iops, "bandwidth",
+						      (json_int_t)r->limits.bandwidth, "burst_ns",
+						      (json_int_t)r->limits.burst_ns));
+	}
+	return list;
+}
+
 static json_t *text_or_null(const char *text)
 {
 	return *text ? rpc_text(text) : json_null();
@@ -152,6 +201,8 @@ static enum rpc_status target_show(struct rpc_call *call, const json_t *params, 
 	}
 	sessions = count_sessions(x);
 	*result = target_json(x, index, sessions);
+	json_object_set_new(*result, "initiators",
+			    initiators(&live_running(x->live)->targets[index]));
 	live_look_end(x->live);
 	json_decref(sessions);
 	return RPC_OK;
@@ -166,6 +217,7 @@ extern const struct rpc_method rpc_target_methods[];
 const struct rpc_method rpc_target_methods[] = {
 	{ "target.list", "every target with its LUNs, and who may log in", RPC_MONITOR, RPC_CONTROL,
 	  NULL, target_list },
-	{ "target.show", "one target", RPC_MONITOR, RPC_CONTROL, show_params, target_show },
+	{ "target.show", "one target, and what its initiators find there", RPC_MONITOR, RPC_CONTROL,
+	  show_params, target_show },
 	{ 0 },
 };

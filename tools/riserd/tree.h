@@ -17,6 +17,9 @@
 /* A section of an initiator that has this key stands behind those that are there, but in front of the first that
  * would leave it nothing. */
 #define TREE_PLACED "placed"
+/* A list of such titles of a target: these sections stand in its order, and TREE_PLACED means nothing there. Those
+ * that it does not name stand behind what is in front of them otherwise. */
+#define TREE_ORDER "initiator-order"
 
 /* What a patch may be made of: lower-case keys, titles as tree_title() makes them, texts without control
  * characters, numbers that are whole, true and false (on and off), arrays of those, null. "_" in a key is
@@ -30,8 +33,13 @@ bool tree_title(const char *section, const char *title, char *out, size_t size);
 int tree_patch(json_t *tree, const json_t *patch, unsigned int *orphans);
 /* The same of any object: all of the patch counts. -ENOMEM. */
 int tree_merge(json_t *tree, const json_t *patch);
-/* After all patches: puts what has TREE_PLACED where it belongs, and takes the key away. -ENOMEM. */
+/* After all patches: puts what has TREE_PLACED, and what TREE_ORDER names, where it belongs, and takes the keys
+ * away. -ENOMEM. */
 int tree_place(json_t *tree);
+/* Puts a section in front of another one; both are titles of `sections`. -ENOMEM. */
+int tree_move(json_t *sections, const char *title, const char *before);
+/* The titles of sections in their order, new reference; NULL: no memory. */
+json_t *tree_titles(const json_t *sections);
 /* Of the sections of a target's initiators: the one in front of `title` that fits everybody whom that one
  * fits, so that it counts for nobody. Borrowed from `sections`; NULL: there is none. */
 const char *tree_hidden_by(const json_t *sections, const char *title);
@@ -45,11 +53,16 @@ void tree_yield(json_t *patch, const json_t *newer);
 void tree_prune(json_t *patch, const json_t *base);
 
 struct cfg_t;
-/* Adds what libconfuse has read. -ENOMEM. */
-int tree_add(json_t *tree, struct cfg_t *cfg);
+/* Adds what libconfuse has read; secrets as tree_to_text() had them. -ENOMEM. */
+int tree_add(json_t *tree, struct cfg_t *cfg, const json_t *secrets);
 
-/* The tree as riserd reads it; NULL: no memory. The caller's, and it has secrets: tree_wipe_text(). */
-char *tree_to_text(const json_t *tree, size_t *len);
+/* The tree as riserd reads it; NULL: no memory. The caller's: tree_wipe_text(). secrets, an array: gets what the
+ * secret keys have, for which their places in it stand in the text: whoever reads that keeps copies. NULL:
+ * they stand there. */
+char *tree_to_text(const json_t *tree, size_t *len, json_t *secrets);
+/* A value that stands for a secret; borrowed, NULL: it does not. */
+const json_t *tree_secret(const json_t *secrets, const char *place);
+bool tree_is_secret(const char *key);
 void tree_wipe_text(char *text); /* and frees; NULL is fine */
 /* A copy without secrets and TREE_CREATED; NULL: no memory. */
 json_t *tree_hidden(const json_t *tree);

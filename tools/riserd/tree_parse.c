@@ -24,7 +24,14 @@ static int add_list(json_t *tree, cfg_opt_t *opt)
 	return err | json_object_set_new(tree, opt->name, list);
 }
 
-static int add_sections(json_t *tree, cfg_opt_t *opt)
+static json_t *value_of(const cfg_opt_t *opt, const char *text, const json_t *secrets)
+{
+	const json_t *secret = tree_is_secret(opt->name) ? tree_secret(secrets, text) : NULL;
+
+	return secret ? json_deep_copy(secret) : json_string_nocheck(text);
+}
+
+static int add_sections(json_t *tree, cfg_opt_t *opt, const json_t *secrets)
 {
 	char title[512];
 	int err = 0;
@@ -39,12 +46,12 @@ static int add_sections(json_t *tree, cfg_opt_t *opt)
 				continue;
 			at = at ? child(at, title) : NULL;
 		}
-		err = at ? tree_add(at, section) : -ENOMEM;
+		err = at ? tree_add(at, section, secrets) : -ENOMEM;
 	}
 	return err;
 }
 
-int tree_add(json_t *tree, cfg_t *cfg)
+int tree_add(json_t *tree, cfg_t *cfg, const json_t *secrets)
 {
 	int err = 0;
 
@@ -52,12 +59,12 @@ int tree_add(json_t *tree, cfg_t *cfg)
 		if (!cfg_opt_size(opt) || !strcmp(opt->name, "__unknown"))
 			continue;
 		if (opt->type == CFGT_SEC)
-			err = add_sections(tree, opt);
+			err = add_sections(tree, opt, secrets);
 		else if (opt->type == CFGT_STR && opt->flags & CFGF_LIST)
 			err = add_list(tree, opt);
 		else if (opt->type == CFGT_STR && cfg_opt_getnstr(opt, 0))
 			err = json_object_set_new(tree, opt->name,
-						  json_string_nocheck(cfg_opt_getnstr(opt, 0)));
+						  value_of(opt, cfg_opt_getnstr(opt, 0), secrets));
 	}
 	return err ? -ENOMEM : 0;
 }

@@ -39,8 +39,7 @@ const char *tree_hidden_by(const json_t *sections, const char *title)
 	return NULL;
 }
 
-/* In front of the section `before`; both are titles of `sections`. */
-static int move(json_t *sections, const char *title, const char *before)
+int tree_move(json_t *sections, const char *title, const char *before)
 {
 	json_t *moved = json_object(), *value;
 	int err = moved ? 0 : -ENOMEM;
@@ -78,6 +77,79 @@ static json_t *take_marks(json_t *sections)
 	return titles;
 }
 
+json_t *tree_titles(const json_t *sections)
+{
+	json_t *titles = json_array();
+	const json_t *section;
+	const char *title;
+
+	json_object_foreach((json_t *)sections, title, section)
+		json_array_append_new(titles, json_string_nocheck(title));
+	return titles;
+}
+
+static size_t place_of(const json_t *titles, const char *title)
+{
+	size_t i = 0;
+
+	while (i < json_array_size(titles) &&
+	       strcmp(json_string_value(json_array_get(titles, i)), title) != 0)
+		i++;
+	return i;
+}
+
+static bool has(const json_t *titles, const char *title)
+{
+	return place_of(titles, title) < json_array_size(titles);
+}
+
+/* What the list has and is there, without those it names twice; their marks go. */
+static json_t *those_there(json_t *sections, const json_t *order)
+{
+	json_t *titles = json_array();
+
+	for (size_t i = 0; i < json_array_size(order); i++) {
+		const char *title = json_string_value(json_array_get(order, i));
+		json_t *section = title ? json_object_get(sections, title) : NULL;
+
+		if (!section || has(titles, title))
+			continue;
+		json_object_del(section, TREE_PLACED);
+		json_array_append_new(titles, json_string_nocheck(title));
+	}
+	return titles;
+}
+
+static int sort(json_t *sections, const json_t *order)
+{
+	json_t *titles = those_there(sections, order), *sorted = json_object(), *section;
+	int err = titles && sorted ? 0 : -ENOMEM;
+	const char *title, *previous = NULL;
+
+	/* Those that commands make come last, and are placed then. */
+	json_object_foreach(sections, title, section)
+	{
+		size_t at = json_object_get(section, TREE_PLACED) ? json_array_size(titles)
+			    : previous				  ? place_of(titles, previous) + 1
+								  : 0;
+
+		if (!has(titles, title))
+			err |= json_array_insert_new(titles, at, json_string_nocheck(title));
+		previous = title;
+	}
+	for (size_t i = 0; i < json_array_size(titles) && !err; i++) {
+		title = json_string_value(json_array_get(titles, i));
+		err = json_object_set_nocheck(sorted, title, json_object_get(sections, title));
+	}
+	if (!err) {
+		json_object_clear(sections);
+		err = json_object_update(sections, sorted);
+	}
+	json_decref(sorted);
+	json_decref(titles);
+	return err;
+}
+
 static int place(json_t *sections)
 {
 	json_t *titles = take_marks(sections);
@@ -87,7 +159,7 @@ static int place(json_t *sections)
 	for (size_t i = 0; i < json_array_size(titles) && !err; i++) {
 		title = json_string_value(json_array_get(titles, i));
 		before = tree_hidden_by(sections, title);
-		err = before ? move(sections, title, before) : 0;
+		err = before ? tree_move(sections, title, before) : 0;
 	}
 	json_decref(titles);
 	return err;
@@ -95,15 +167,20 @@ static int place(json_t *sections)
 
 int tree_place(json_t *tree)
 {
-	json_t *target, *sections;
+	json_t *target, *sections, *order;
 	const char *name;
 	int err = 0;
 
 	json_object_foreach(json_object_get(tree, "target"), name, target)
 	{
 		sections = json_object_get(target, "initiator");
+		order = json_incref(json_object_get(target, TREE_ORDER));
+		json_object_del(target, TREE_ORDER);
+		if (json_is_object(sections) && json_is_array(order))
+			err |= sort(sections, order);
 		if (json_is_object(sections))
 			err |= place(sections);
+		json_decref(order);
 	}
 	return err ? -ENOMEM : 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "options.h"
 #include "rpc.h"
 #include "tree.h"
 
@@ -13,6 +14,7 @@ struct text {
 	char *at;
 	size_t len, room;
 	bool failed;
+	json_t *secrets; /* borrowed; NULL: they stand in it */
 };
 
 static void add(struct text *t, const char *s, size_t len)
@@ -93,16 +95,34 @@ static void add_quoted(struct text *t, const char *s)
 	add_text(t, "'");
 }
 
-static void add_value(struct text *t, const json_t *value)
+static void add_secret(struct text *t, const json_t *value)
+{
+	char place[24];
+
+	snprintf(place, sizeof(place), "%zu", json_array_size(t->secrets));
+	if (json_array_append(t->secrets, (json_t *)value))
+		t->failed = true;
+	add_text(t, place);
+}
+
+static void add_one(struct text *t, const char *key, const json_t *value)
+{
+	if (t->secrets && tree_is_secret(key))
+		add_secret(t, value);
+	else
+		add_quoted(t, json_string_value(value));
+}
+
+static void add_value(struct text *t, const char *key, const json_t *value)
 {
 	if (json_is_string(value)) {
-		add_quoted(t, json_string_value(value));
+		add_one(t, key, value);
 		return;
 	}
 	add_text(t, "{");
 	for (size_t i = 0; i < json_array_size(value); i++) {
 		add_text(t, i ? ", " : " ");
-		add_quoted(t, json_string_value(json_array_get(value, i)));
+		add_one(t, key, json_array_get(value, i));
 	}
 	add_text(t, " }");
 }
@@ -162,7 +182,7 @@ static void add_object(struct text *t, const json_t *object, unsigned int depth)
 		add_tabs(t, depth);
 		add_text(t, key);
 		add_text(t, " = ");
-		add_value(t, value);
+		add_value(t, key, value);
 		add_text(t, "\n");
 	}
 	/* A target names portals that stand above it. */
@@ -176,9 +196,9 @@ static void add_object(struct text *t, const json_t *object, unsigned int depth)
 	}
 }
 
-char *tree_to_text(const json_t *tree, size_t *len)
+char *tree_to_text(const json_t *tree, size_t *len, json_t *secrets)
 {
-	struct text t = { 0 };
+	struct text t = { .secrets = secrets };
 
 	add_text(&t, "");
 	add_object(&t, tree, 0);
@@ -197,12 +217,21 @@ void tree_wipe_text(char *text)
 	free(text);
 }
 
-/* --- What people may see */
+/* --- Secrets */
 
-static bool is_secret(const char *key)
+bool tree_is_secret(const char *key)
 {
 	return !strcmp(key, "secret-hex") || !strcmp(key, "mutual-secret-hex");
 }
+
+const json_t *tree_secret(const json_t *secrets, const char *place)
+{
+	uint64_t at;
+
+	return parse_number(place, SIZE_MAX, &at) ? json_array_get(secrets, at) : NULL;
+}
+
+/* --- What people may see */
 
 static void hide(json_t *object)
 {
@@ -215,7 +244,7 @@ static void hide(json_t *object)
 	{
 		if (json_is_object(value))
 			hide(value);
-		else if (is_secret(key))
+		else if (tree_is_secret(key))
 			json_object_set_new(object, key, json_string("(hidden)"));
 	}
 }
@@ -273,7 +302,7 @@ static json_t *tell(const char *key, const json_t *value)
 		return NULL;
 	if (json_is_object(value))
 		return tree_public(value);
-	return is_secret(key) ? json_string("(hidden)") : printable(value);
+	return tree_is_secret(key) ? json_string("(hidden)") : printable(value);
 }
 
 static int report(json_t *out, const char *path, const char *key, const json_t *before,
@@ -289,6 +318,43 @@ static int report(json_t *out, const char *path, const char *key, const json_t *
 }
 
 static int compare(json_t *out, const char *path, const json_t *before, const json_t *after);
+
+/* The first section of an initiator that fits counts: whether those that both have stand in another order. */
+static bool is_another_order(const json_t *before, const json_t *after)
+{
+	void *at = json_object_iter((json_t *)after);
+	const json_t *section;
+	const char *title;
+
+	json_object_foreach((json_t *)before, title, section)
+	{
+		if (!json_object_get(after, title))
+			continue;
+		while (at && !json_object_get(before, json_object_iter_key(at)))
+			at = json_object_iter_next((json_t *)after, at);
+		if (!at || strcmp(json_object_iter_key(at), title) != 0)
+			return true;
+		at = json_object_iter_next((json_t *)after, at);
+	}
+	return false;
+}
+
+static int compare_order(json_t *out, const char *name, const json_t *before, const json_t *after)
+{
+	char longer[400];
+	json_t *was, *is;
+	int err;
+
+	if (!is_another_order(before, after))
+		return 0;
+	was = tree_titles(before);
+	is = tree_titles(after);
+	snprintf(longer, sizeof(longer), "target %s initiator order", name);
+	err = was && is ? report(out, longer, "order", was, is) : -1;
+	json_decref(was);
+	json_decref(is);
+	return err;
+}
 
 static int compare_key(json_t *out, const char *path, const char *key, const json_t *before,
 		       const json_t *after)
@@ -338,11 +404,29 @@ static int compare(json_t *out, const char *path, const json_t *before, const js
 	return err;
 }
 
+/* Objects are equal for jansson whatever their order. */
+static int compare_orders(json_t *out, const json_t *before, const json_t *after)
+{
+	const json_t *targets = json_object_get(after, "target"), *target;
+	const char *name;
+	int err = 0;
+
+	json_object_foreach(json_object_get(before, "target"), name, target)
+	{
+		const json_t *was = json_object_get(target, "initiator");
+		const json_t *is = json_object_get(json_object_get(targets, name), "initiator");
+
+		if (was && is)
+			err |= compare_order(out, name, was, is);
+	}
+	return err;
+}
+
 json_t *tree_diff(const json_t *before, const json_t *after)
 {
 	json_t *out = json_array();
 
-	if (out && compare(out, "", before, after)) {
+	if (out && (compare(out, "", before, after) || compare_orders(out, before, after))) {
 		json_decref(out);
 		out = NULL;
 	}
