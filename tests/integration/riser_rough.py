@@ -22,7 +22,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 # pylint: disable=wrong-import-position
 import command
-from command import HOST, IQN, RISER, Daemon, Terminal, answers, contains, execute, lun, session
+from command import (HOST, IQN, RISER, Daemon, Refuse, Terminal, answers, contains, execute, lun, session,
+                     target)
 from tap import check, equal
 
 NOBODY = "/nonexistent/control.sock"
@@ -102,6 +103,61 @@ def long_names():
         check(len(lines[2]) < 500, f"{len(lines[2])} columns")
 
 
+def numbers():
+    """figures and names that nobody expects are shown somehow, and nothing is written beyond a table"""
+    said = answers()
+    least, most = -(1 << 63), (1 << 63) - 1
+    luns = [{"target": IQN, "lun": 0, "commands": n, "read_bytes": -n - 1, "queue": n, "latency": {"read": {
+        "buckets": [{"le_ns": n, "count": -n - 1}, {"le_ns": 1e300, "count": n}]}}} for n in (least, most)]
+    looks = iter(range(1000))
+    said["stats.get"] = lambda _: {"luns": [luns[next(looks) % 2]], "x|" * 300: [{"a|" * 300: 1, "b|>c": 2}],
+                                   "sessions": [], "some": [{f"k{i}|": i for i in range(30)}]}
+    said["latency.get"] = {"stages": {"queue": {"buckets": [{"le_ns": 1024, "count": -5}, {"le_ns": -1, "count": most},
+                                                            {"le_ns": 4096, "count": most}]}}}
+    said["status"].update(uptime_s=1e300)
+    with Daemon(said) as c:
+        for words in (("stats",), ("latency",), ("status", "-i", "0.1"), ("top", "-n2", "-i0.1")):
+            check(len(c.run(*words)) < 100000, f"{words}")
+            for line in c.run(*words, "--json").splitlines():
+                json.loads(line)
+        for code in (least, most, -32000, -31000):
+            def refuse(_, code=code):
+                raise Refuse(0, "x", "no", code=code)
+            c.methods["job.list"] = refuse
+            c.refused(1, "job", "list")
+
+
+def secrets():
+    """a secret with a zero byte, or a long one, is refused rather than cut"""
+    with Daemon({"user.add": {"changed": True}}) as c:
+        for text, says in (("secretsecret\0more\n", "zero byte"), ("x" * 256 + "\n", "255 bytes"),
+                           ("", "no secret")):
+            done = execute("--control", c.path, "user", "add", "bob", "--discovery", text=text)
+            equal(done.returncode, 2, f"{text!r}: {done.stderr}")
+            contains(done.stderr, says)
+        equal(c.heard, [], "what riserd has heard")
+        c.run("user", "add", "bob", "--discovery", text="x" * 255)
+        equal(c.heard.pop()[1]["secret"], "x" * 255, "secret")
+
+
+def whole_lists():
+    """lists are shown to their end, and names as people write them are found"""
+    said = answers()
+    hosts = [f"iqn.1993-08.org.debian:01:host{i:04}" for i in range(300)]
+    said["target.show"] = target(allow=hosts, initiators=[
+        {"who": host, "luns": ["0", "2-5"], "readonly": [], "iops": 5, "bandwidth": 1 << 20} for host in hosts])
+    said["initiator.list"] = [{"initiator": HOST, "target": IQN, "sessions": 300, "from": hosts, "stats": {}}]
+    said["alua.list"] = [{"target": IQN, "tag": 1, "access": "optimized", "ports": hosts}]
+    with Daemon(said) as c:
+        for words in (("target", "show", IQN), ("initiator", "list"), ("alua", "list"), ("initiator", "order", IQN)):
+            contains(c.run(*words), hosts[-1])
+        contains(c.run("initiator", "order", IQN), "300", "0, 2-5", "5 IOPS, 1 MiB/s")
+        equal(len(json.loads(c.run("initiator", "order", IQN, "--json"))), 300, "order")
+        contains(c.run("initiator", "show", HOST.upper()), IQN)
+        contains(c.run("portal", "show", "192.0.2.1"), "192.0.2.1:3260")
+        c.refused(3, "portal", "show", "192.0.2.1:1")
+
+
 def mistakes_in_json():
     """with --json mistakes are objects wherever it stands"""
     for words in (["bogus", "--json"], ["session", "kik", "--json"], ["--nonsense", "--json"], ["config", "--json"],
@@ -134,7 +190,8 @@ def unread():
             c.heard.clear()
             done = subprocess.run(["sh", "-c", f'exec "$0" --control "$1" lun list {closed}', RISER, c.path],
                                   capture_output=True, timeout=60, check=False)
-            equal((done.returncode, c.heard), (0, [("lun.list", {})]), f"with {closed}: {done.stderr}")
+            equal((done.returncode, c.heard), (0, [("lun.list", {}), ("lun.hanging", None)]),
+                  f"with {closed}: {done.stderr}")
             equal(bool(done.stdout), ">&-" not in closed.split(), f"with {closed}")
 
 
@@ -289,5 +346,5 @@ def many():
 
 
 if __name__ == "__main__":
-    command.main([hostile, long_names, mistakes_in_json, unread, turned_away, followed, top_sizes, progress_sizes,
-                  no_waiting, whole_paths, unreadable, no_text, many])
+    command.main([hostile, long_names, numbers, secrets, whole_lists, mistakes_in_json, unread, turned_away,
+                  followed, top_sizes, progress_sizes, no_waiting, whole_paths, unreadable, no_text, many])

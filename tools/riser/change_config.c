@@ -186,8 +186,25 @@ static void give_up(int sig)
 	(void)sig;
 }
 
+/* One line without its end, at most `size` bytes with a zero behind it; what is left of it stays. False: there is
+ * none, or it has a zero byte, or more. */
+static bool read_line(char *line, size_t size)
+{
+	size_t len = 0;
+	bool fine = true;
+	int c;
+
+	while ((c = getc(stdin)) != EOF && c != '\n') {
+		fine &= c && len + 1 < size;
+		if (fine)
+			line[len++] = (char)c;
+	}
+	line[len] = '\0';
+	return fine && (c != EOF || len);
+}
+
 /* One line from a terminal, which nobody sees; nor is the terminal left like that by Ctrl-C. */
-static bool read_unseen(const char *prompt, const struct termios *before, char *line, int size)
+static bool read_unseen(const char *prompt, const struct termios *before, char *line, size_t size)
 {
 	static const int signals[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP };
 	struct sigaction action = { .sa_handler = give_up }, old[4];
@@ -205,7 +222,7 @@ static bool read_unseen(const char *prompt, const struct termios *before, char *
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
 	fprintf(stderr, "%s", prompt);
-	ok = ppoll(&p, 1, NULL, &mask) > 0 && fgets(line, size, stdin);
+	ok = ppoll(&p, 1, NULL, &mask) > 0 && read_line(line, size);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, before);
 	fputc('\n', stderr);
 	for (unsigned int i = 0; i < 4; i++)
@@ -214,29 +231,34 @@ static bool read_unseen(const char *prompt, const struct termios *before, char *
 	return ok;
 }
 
-/* One line from stdin. */
-static bool read_secret(const char *prompt, char secret[SECRET_MAX + 2])
+/* One line from stdin; "" if there is none. */
+static bool read_secret(const char *prompt, char secret[SECRET_MAX + 1])
 {
 	struct termios before;
-	bool ok = tcgetattr(STDIN_FILENO, &before)
-			  ? fgets(secret, SECRET_MAX + 2, stdin) != NULL
-			  : read_unseen(prompt, &before, secret, SECRET_MAX + 2);
 
-	secret[ok ? strcspn(secret, "\n") : 0] = '\0';
-	return ok;
+	secret[0] = '\0';
+	return tcgetattr(STDIN_FILENO, &before)
+		       ? read_line(secret, SECRET_MAX + 1)
+		       : read_unseen(prompt, &before, secret, SECRET_MAX + 1);
 }
 
 static enum status take_secret(struct riser *r, json_t *params, const char *user)
 {
-	char secret[SECRET_MAX + 2], prompt[300];
+	char secret[SECRET_MAX + 1], prompt[300];
+	bool some;
 	json_t *text;
 
 	if (json_object_get(params, "secret_file") || json_object_get(params, "credential"))
 		return STATUS_OK;
 	snprintf(prompt, sizeof(prompt), "secret of %.200s: ", user);
-	if (!read_secret(prompt, secret))
+	if (!read_secret(prompt, secret)) {
+		some = secret[0];
+		explicit_bzero(secret, sizeof(secret));
 		return fail(r, STATUS_USAGE, user, "write it to stdin, or name a --secret-file",
-			    "%s: there is no secret", user);
+			    "%s: %s", user,
+			    some ? "the secret has a zero byte, or more than 255 bytes"
+				 : "there is no secret");
+	}
 	text = json_string(secret);
 	explicit_bzero(secret, sizeof(secret));
 	if (!text)

@@ -4,6 +4,8 @@
 
 #include "histogram.h"
 
+#define COUNT_MAX ((int64_t)1 << 48) /* so that sums of what is no count stay numbers */
+
 /* The bucket that ends there; they come in order, so it is near `from`. */
 static unsigned int bucket_of(struct histogram *h, unsigned int from, double end)
 {
@@ -33,6 +35,7 @@ void histogram_add(struct histogram *h, const json_t *buckets, int sign)
 		const json_t *end = json_object_get(b, "le_ns");
 		int64_t count = member_number(b, "count");
 
+		count = count < 0 ? 0 : count > COUNT_MAX ? COUNT_MAX : count;
 		if (!count)
 			continue;
 		at = bucket_of(h, at, json_is_number(end) ? json_number_value(end) : INFINITY);

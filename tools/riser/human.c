@@ -65,7 +65,7 @@ const char *human_ns(double ns)
 
 const char *human_seconds(double seconds)
 {
-	uint64_t s = seconds > 0 ? (uint64_t)seconds : 0;
+	uint64_t s = seconds > 0 ? (uint64_t)fmin(seconds, 0x1p62) : 0;
 	unsigned long d = s / 86400, h = s / 3600 % 24, m = s / 60 % 60;
 	char *buf = buffer();
 

@@ -261,7 +261,7 @@ struct table *table_new(const char *columns)
 {
 	struct table *t = calloc(1, sizeof(*t));
 
-	for (const char *at = columns; t && at; t->columns++) {
+	for (const char *at = columns; t && at && t->columns < COLUMNS_MAX; t->columns++) {
 		const char *end = strchrnul(at, '|');
 
 		t->right[t->columns] = *at == '>';

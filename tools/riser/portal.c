@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* riser portal list, show */
+#include <stdio.h>
 #include <string.h>
 
 #include "client.h"
@@ -25,12 +26,16 @@ static void show_portal(const struct riser *r, const json_t *p)
 static enum status run_show(struct riser *r, const struct args *a)
 {
 	const char *address = args_operand(a, 0);
+	char with_port[320];
 	json_t *portals;
 	const json_t *p, *found = NULL;
 	enum status status = client_call(r, "portal.list", NULL, &portals);
 
+	snprintf(with_port, sizeof(with_port), "%.300s:3260", address);
 	each_member(portals, p) {
-		if (!strcmp(member_text(p, "address"), address))
+		const char *name = member_text(p, "address");
+
+		if (!strcmp(name, address) || (!found && !strcmp(name, with_port)))
 			found = p;
 	}
 	if (!status && !found)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* riser reservation list, clear; riser alua list, set */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
@@ -84,17 +85,18 @@ static void show_groups(struct riser *r, const json_t *list)
 {
 	struct table *t = table_new("TARGET|>GROUP|ACCESS|PREFERRED|PORTALS");
 	const json_t *o;
-	char ports[512];
 
 	each_member(list, o) {
 		const char *access = member_text(o, "access");
+		char *ports = joined_all(json_object_get(o, "ports"));
 
 		table_cell(t, "%s", member_text(o, "target"));
 		table_cell(t, "%lld", (long long)member_number(o, "tag"));
 		table_cell(t, "%s", access);
 		table_color(t, !strcmp(access, "optimized") ? COLOR_GREEN : COLOR_YELLOW);
 		table_cell(t, "%s", member_true(o, "preferred") ? "yes" : "no");
-		table_cell(t, "%s", joined(json_object_get(o, "ports"), ports, sizeof(ports)));
+		table_cell(t, "%s", ports ? ports : "");
+		free(ports);
 	}
 	table_print(r, t);
 	table_free(t);

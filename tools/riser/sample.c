@@ -98,8 +98,8 @@ static const json_t *counters(const json_t *o)
 
 static double grown(const json_t *before, const json_t *after, const char *key)
 {
-	double d = (double)(member_number(counters(after), key) -
-			    member_number(counters(before), key));
+	double d = (double)member_number(counters(after), key) -
+		   (double)member_number(counters(before), key);
 
 	return before && d > 0 ? d : 0;
 }
@@ -219,7 +219,8 @@ const char *rate_text(const struct rate *rate)
 
 static json_t *or_null(double value)
 {
-	return isnan(value) ? json_null() : json_integer((json_int_t)value);
+	return isnan(value) || fabs(value) >= 0x1p63 ? json_null()
+						     : json_integer((json_int_t)value);
 }
 
 json_t *rate_json(const struct rate *rate)

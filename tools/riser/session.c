@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* riser session list, show, kick; riser initiator list, show, kick */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "client.h"
 #include "commands.h"
@@ -112,16 +114,16 @@ static void show_initiators(struct riser *r, const json_t *initiators)
 {
 	struct table *t = table_new("INITIATOR|TARGET|FROM|>SESSIONS|>COMMANDS|>READ|>WRITTEN");
 	const json_t *o;
-	char from[256];
 
 	each_member(initiators, o) {
 		const json_t *stats = json_object_get(o, "stats"), *f = json_object_get(o, "from");
 		const json_t *sessions = json_object_get(o, "sessions");
+		char *from = joined_all(f);
 
-		joined(f, from, sizeof(from));
 		table_cell(t, "%s", member_text(o, "initiator"));
 		table_cell(t, "%s", member_text(o, "target"));
-		table_cell(t, "%s", json_is_string(f) ? json_string_value(f) : from);
+		table_cell(t, "%s", json_is_string(f) ? json_string_value(f) : from ? from : "");
+		free(from);
 		table_cell(t, "%lld",
 			   json_is_array(sessions) ? (long long)json_array_size(sessions)
 						   : (long long)json_integer_value(sessions));
@@ -145,7 +147,7 @@ static enum status run_initiator_show(struct riser *r, const struct args *a)
 		return status;
 	}
 	each_member(sessions, s) {
-		if (!strcmp(member_text(s, "initiator"), name))
+		if (!strcasecmp(member_text(s, "initiator"), name))
 			json_array_append(own, (json_t *)s);
 	}
 	if (!json_array_size(own))

@@ -326,8 +326,9 @@ const struct command shell_commands[] = {
 	  .details =
 		  "What a command lacks is taken from the place in the tree: in /targets/IQN the "
 		  "target, in luns/N the LUN. Without a terminal it reads commands from "
-		  "standard input and stops at the first that fails, with its exit status.",
-	  .flags = COMMAND_LOCAL,
+		  "standard input and stops at the first that fails, with its exit status. "
+		  "With --dry-run all commands in it only say what they would change.",
+	  .flags = COMMAND_CHANGES | COMMAND_LOCAL,
 	  .run = run_shell },
 	{ .noun = NULL },
 };

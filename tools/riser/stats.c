@@ -49,11 +49,13 @@ static void heading(char *columns, size_t size, const char *key, const json_t *v
 
 	snprintf(columns + used, size - used, "%s%s%s", used ? "|" : "",
 		 json_is_number(value) ? ">" : "", key);
-	for (char *c = columns + used; *c; c++) {
+	for (char *c = columns + used + (used > 0); *c; c++) {
 		if (*c >= 'a' && *c <= 'z')
 			*c = (char)(*c - 'a' + 'A');
 		else if (*c == '_')
 			*c = ' ';
+		else if (*c == '|')
+			*c = '?';
 	}
 }
 
@@ -175,8 +177,8 @@ static void show_stats(struct riser *r, const json_t *stats)
 
 static void bar(const struct riser *r, int64_t count, int64_t most)
 {
-	unsigned int eighths =
-		most ? (unsigned int)(ceil((double)count * BAR * 8 / (double)most)) : 0;
+	double part = most > 0 && count > 0 ? (double)count / (double)most : 0;
+	unsigned int eighths = (unsigned int)ceil(fmin(part, 1) * BAR * 8);
 
 	for (unsigned int i = 0; i < eighths / 8; i++)
 		fputs(r->utf8 ? "\u2588" : "#", stdout);
@@ -253,6 +255,31 @@ static void show_latency(struct riser *r, const json_t *result)
 	json_object_foreach((json_t *)stages, stage, o) show_histogram(r, stage, o);
 }
 
+/* riserd has no dry run of it: what is asked without the reset says whether there is such a LUN. */
+static enum status run_latency(struct riser *r, const struct args *a)
+{
+	const char *target = args_operand(a, 0), *lun = args_operand(a, 1);
+	json_t *params = args_params(r, a), *result;
+	enum status status;
+
+	if (r->dry_run) {
+		json_object_del(params, "reset");
+		json_object_del(params, "dry_run");
+	}
+	status = client_call(r, "latency.get", params, &result);
+	if (status)
+		return status;
+	if (r->dry_run && args_flag(a, "reset"))
+		show_dry_run(r, "begin the histograms of %s%s%s again",
+			     target ? target : "all targets", lun ? " LUN " : "", lun ? lun : "");
+	else if (r->json)
+		out_json(result);
+	else
+		show_latency(r, result);
+	json_decref(result);
+	return STATUS_OK;
+}
+
 #define OPTIONAL_TARGET                                                                          \
 	{                                                                                        \
 		.name = "TARGET", .kind = KIND_TARGET, .param = "target", .flags = WORD_OPTIONAL \
@@ -272,7 +299,7 @@ const struct command stats_commands[] = {
 		  OPTIONAL_TARGET,
 		  { .name = "LUN", .kind = KIND_LUN, .param = "lun", .flags = WORD_OPTIONAL }),
 	  .options = WORDS({ .name = "reset", .param = "reset", .about = "and begin again" }),
-	  .method = "latency.get",
-	  .show = show_latency },
+	  .flags = COMMAND_CHANGES,
+	  .run = run_latency },
 	{ .noun = NULL },
 };

@@ -243,6 +243,10 @@ static enum status run_trace(struct riser *r, const struct args *a)
 			    "a trace needs a file: --pcap FILE");
 	if (most < 0)
 		return fail(r, STATUS_USAGE, NULL, NULL, "--count takes a number from 1 on");
+	if (r->dry_run) {
+		show_dry_run(r, "capture into %s", t.name);
+		return STATUS_OK;
+	}
 	t.most = most ? (uint64_t)most : UINT64_MAX;
 	t.until = seconds > 0 ? t.begun + (uint64_t)(seconds * 1e9) : UINT64_MAX;
 	t.file = open_file(&t);
@@ -301,6 +305,7 @@ const struct command trace_commands[] = {
 		    .kind = KIND_REAL,
 		    .value = "SECONDS",
 		    .about = "end after so long" }),
+	  .flags = COMMAND_CHANGES,
 	  .run = run_trace },
 	{ .noun = NULL },
 };
