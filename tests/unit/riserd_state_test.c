@@ -187,7 +187,7 @@ static void sections_stand_as_somebody_has_said(void)
 		{ "any " A " " B, B " any " A, B " any " A },
 		{ "any " A " +" B, B " any",
 		  B " any " A }, /* of those it names the mark means nothing */
-		{ "any " A " +" B, A " gone any " A, B " " A " any" },
+		{ "any " A " +" B, A " gone any " A, A " " B " any" },
 		{ "user:new any " A " user:old", A " any", "user:new " A " user:old any" },
 		{ A " any +user:bob", "any " A, "user:bob any " A },
 		{ "any " A, "", "any " A },
