@@ -149,6 +149,7 @@ struct scsi_task {
 	bool copies;
 	struct lu *lu;
 	struct lu *io_lu; /* whose backstore req goes to: lu, or the other end of a copy */
+	struct lu *from; /* with BS_COPY: whose disk is read for it */
 	const struct cdb_row *row;
 	/* Called by the port, see above. */
 	void (*io_done)(struct scsi_task *task, bool ok);
@@ -378,6 +379,8 @@ void scsi_abort(struct scsi_task *task);
  * medium. */
 bool scsi_detach(struct scsi_task *task, bool writing);
 void scsi_detached_back(struct scsi_task *task);
+/* [owner thread] It waits for the disk of a unit that is between target_remove_lun() and target_drop_lun(). */
+bool scsi_on_leaving(const struct scsi_task *task);
 /* [any thread] How many there are, and since when (ns, CLOCK_MONOTONIC) the first of them hangs. */
 uint32_t lu_detached(const struct lu *lu, uint64_t *since);
 

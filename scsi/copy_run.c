@@ -212,7 +212,8 @@ static bool start_clone(struct scsi_task *task, struct copy *copy)
 	const struct copy_move *move = present(copy);
 
 	copy->phase = PHASE_CLONED;
-	task->req.source = move->end[COPY_SOURCE].lu->bs;
+	task->from = move->end[COPY_SOURCE].lu;
+	task->req.source = task->from->bs;
 	task->req.source_offset = chunk_at(copy, COPY_SOURCE);
 	return task_io_on(task, move->end[COPY_DESTINATION].lu, BS_COPY,
 			  chunk_at(copy, COPY_DESTINATION), copy->chunk, NULL, 0, copy_step);

@@ -147,7 +147,7 @@ void lines_store(struct scsi_task *task, struct lines_save *save, const char *ki
 					.version = version,
 					.reactor = task->reactor,
 					.done = stored };
-	task->waits = WAITS_BACKSTORE;
+	task->waits = WAITS_STORE;
 	store->ops->compare_and_store(store, &save->req);
 }
 

@@ -229,7 +229,7 @@ static void stored(struct store_req *req, int res)
 		pr->version = req->version;
 		install_next(task);
 	} else if (res == -EAGAIN && out->reloads++ < RELOADS_MAX) {
-		task->waits = WAITS_BACKSTORE;
+		task->waits = WAITS_STORE;
 		out->reload.run = reload_run;
 		out->reload.done = reloaded;
 		out->reload.reactor = task->reactor;
@@ -263,7 +263,7 @@ static void store_next(struct scsi_task *task)
 		}
 		out->store.data = out->text;
 	}
-	task->waits = WAITS_BACKSTORE; /* not to be taken back */
+	task->waits = WAITS_STORE;
 	task->lu->store->ops->compare_and_store(task->lu->store, &out->store);
 }
 

@@ -393,7 +393,7 @@ static void exit_failure_alone(struct scsi_task *task)
 					     .version = lu->sanitize_version,
 					     .reactor = task->reactor,
 					     .done = failure_left };
-	task->waits = WAITS_BACKSTORE;
+	task->waits = WAITS_STORE;
 	lu->store->ops->compare_and_store(lu->store, &leaving->store);
 }
 

@@ -31,6 +31,7 @@ enum task_waits {
 	WAITS_TASK_SET, /* dormant */
 	WAITS_TRANSFER, /* io_done() */
 	WAITS_BACKSTORE, /* bs_req.done() */
+	WAITS_STORE, /* a record of the state folder: not to be taken back */
 	WAITS_MEMORY, /* waiter.ready() */
 	WAITS_GATE, /* an exclusive command: on a gate_slot's list */
 	WAITS_LOCK, /* to become the exclusive command */
@@ -185,6 +186,7 @@ struct lu {
 	_Atomic uint64_t oldest; /* ns: and since when the first of them */
 	_Atomic uint32_t operators; /* lu_hold(): lu_clear_reservations() under way, too */
 	_Atomic uint32_t detached; /* scsi_detach(), */
+	uint32_t detached_writes; /* those of them that may yet change its medium; under lock */
 	_Atomic uint64_t detached_since; /* ns: the first of them */
 	struct lu_mode mode;
 	_Atomic uint32_t exclusive; /* an exclusive command drains or runs */

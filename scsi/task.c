@@ -349,6 +349,7 @@ void scsi_abort(struct scsi_task *task)
 	case WAITS_NOTHING:
 	case WAITS_TRANSFER:
 	case WAITS_BACKSTORE:
+	case WAITS_STORE:
 	case WAITS_DEFERRED:
 	case WAITS_ENDED: return; /* ends when that is back */
 	}

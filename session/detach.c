@@ -195,7 +195,7 @@ static void cut(struct command *c, bool close)
 		command_abort(c, true);
 		return;
 	}
-	if (!detach(c, true) && close && c->moving && ic && iconn_live(ic)) {
+	if (!detach(c, scsi_on_leaving(&c->task)) && close && c->moving && ic && iconn_live(ic)) {
 		log_warn("%s: %s does not take or send the data of a command on a LUN that goes, "
 			 "closing",
 			 ic->conn->peer_name, c->session->who.initiator_name);

@@ -284,6 +284,52 @@ static void aborted_in_the_middle(void)
 	copy_world_destroy(&cw);
 }
 
+/* Each unit that the request touches has to stay until it is back, and one that a write may yet come to
+ * refuses others until then. */
+static void detached_in_the_middle(void)
+{
+	static const struct {
+		enum bs_opcode hangs;
+	} rows[] = { { BS_WRITE }, { BS_COPY } };
+
+	for (size_t i = 0; i < array_size(rows); i++) {
+		struct copy_world cw;
+		struct param_list l;
+		struct command c;
+		struct lu *first, *second;
+		uint64_t since;
+
+		copy_world_create(&cw, 512);
+		first = cw.w.lu;
+		second = cw.w.target.lun[1];
+		start_and_hang(&cw, &c, &l, 7);
+		CU_ASSERT_FALSE(scsi_detach(&c.task, true)); /* it was not aborted */
+		scsi_abort(&c.task);
+		CU_ASSERT_FALSE(scsi_detach(&c.task, false));
+		c.task.req.opcode = rows[i].hangs;
+		c.task.from = rows[i].hangs == BS_COPY ? first : NULL;
+		c.task.lu = rows[i].hangs == BS_COPY ? second : first;
+		CU_ASSERT_FALSE(scsi_on_leaving(&c.task));
+		CU_ASSERT_TRUE(scsi_detach(&c.task, true));
+		CU_ASSERT_EQUAL(lu_detached(first, &since), 1);
+		CU_ASSERT_EQUAL(lu_detached(second, &since), 1);
+		CU_ASSERT_FALSE(lu_is(first, LU_HANGS));
+		CU_ASSERT_TRUE(lu_is(second, LU_HANGS));
+		scsi_detached_back(&c.task);
+		CU_ASSERT_EQUAL(lu_detached(first, &since), 0);
+		CU_ASSERT_EQUAL(lu_detached(second, &since), 0);
+		CU_ASSERT_FALSE(lu_is(second, LU_HANGS));
+		c.task.req.opcode = BS_WRITE;
+		c.task.lu = first;
+		cw.second.hold = false;
+		disk_release(&cw.second);
+		world_turn(&cw.w);
+		CU_ASSERT_EQUAL(c.ends, 1);
+		command_done(&c);
+		copy_world_destroy(&cw);
+	}
+}
+
 static void copy_operation_abort(void)
 {
 	struct cdb cdb = { { CDB_THIRD_PARTY_COPY_OUT, SA_COPY_OPERATION_ABORT } };
@@ -431,6 +477,6 @@ static void records_of_many_sessions(void)
 UNIT_MAIN(TEST(others_go_on_meanwhile), TEST(asked_again_before_each_chunk),
 	  TEST(asked_again_before_the_write), TEST(nothing_survives_a_format),
 	  TEST(whose_task_it_is), TEST(errors_in_the_middle), TEST(sense_in_descriptors),
-	  TEST(aborted_in_the_middle), TEST(copy_operation_abort), TEST(memory_is_short),
-	  TEST(parameters_and_memory_of_copies), TEST(records_go_with_their_nexus),
-	  TEST(records_of_many_sessions));
+	  TEST(aborted_in_the_middle), TEST(detached_in_the_middle), TEST(copy_operation_abort),
+	  TEST(memory_is_short), TEST(parameters_and_memory_of_copies),
+	  TEST(records_go_with_their_nexus), TEST(records_of_many_sessions));

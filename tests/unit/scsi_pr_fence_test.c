@@ -161,6 +161,8 @@ static void a_preemption_that_is_stored_aborts_in_any_case(void)
 	command_submit(&preempt);
 	scsi_abort(&preempt.task);
 	CU_ASSERT_EQUAL(preempt.ends, 0);
+	/* It waits for the state folder and for no disk. */
+	CU_ASSERT_FALSE(scsi_detach(&preempt.task, true));
 	CU_ASSERT_PTR_NULL(fence.task);
 	memory_store_release(&p.store);
 	world_turn(&p.w);

@@ -210,7 +210,8 @@ static int close_old(struct plan *plan, bool files)
 			continue;
 		/* By force, and something hangs in it. Without memory for the list it is forgotten: it
 		 * must not be closed. */
-		if (lu_is_used(c->old))
+		if (lu_is_used(c->old) ||
+		    (plan_by_force(plan) && find_users(plan->live, &c->old, 1, false)))
 			detach_unit(plan->live, c);
 		else
 			close_unit(c->old);

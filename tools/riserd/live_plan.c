@@ -365,7 +365,8 @@ int plan_check_sessions(const struct plan *plan)
 		server_each_session(plan->live->server, ask, &m);
 		if (!m.count)
 			break;
-		end_sessions(&m, i >= ABANDON_AFTER);
+		/* Not where a disk is opened again instead of the one that hangs: that is refused yet. */
+		end_sessions(&m, i >= ABANDON_AFTER && plan_by_force(plan));
 		if (plan->live->cfg.turn)
 			plan->live->cfg.turn(plan->live->cfg.turn_arg);
 		else
