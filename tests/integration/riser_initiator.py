@@ -261,11 +261,12 @@ def the_order_is_chosen():
         d.riser("initiator", "set", "one", tail, "luns=1")
         equal((d.order(), d.listed(ALICE)), ([wide, tail, "any"], [0]), "by itself")
         alice = d.session(ALICE)
-        said = d.riser("initiator", "set", "one", tail, "--before", wide, "--dry-run")
+        contains(d.riser("initiator", "set", "one", tail, "--before", wide, status=5), ALICE, "--force")
+        said = d.riser("initiator", "set", "one", tail, "--before", wide, "--force", "--dry-run")
         contains(said, f"- target {ONE} initiator order = {wide}, {tail}, any",
                  f"+ target {ONE} initiator order = {tail}, {wide}, any")
         equal(d.order(), [wide, tail, "any"], "after a dry run")
-        said = json.loads(d.riser("initiator", "set", "one", tail, "--before", wide, "--json"))
+        said = json.loads(d.riser("initiator", "set", "one", tail, "--before", wide, "--force", "--json"))
         equal((said["changed"], said["order"]), (True, [tail, wide, "any"]), "result")
         equal((d.order(), seen(alice), d.listed(ALICE)), ([tail, wide, "any"], [1], [1]), "chosen")
         contains(d.riser("initiator", "set", "one", tail, "--before", wide), "nothing to change")
@@ -307,6 +308,19 @@ def the_order_is_chosen():
         check("initiator-order" not in dumped, dumped)
 
 
+def a_runtime_order_goes():
+    """an order that is not to stay is not saved with a later change, and nothing stands in front of what goes"""
+    with Riserd(f"initiator {ALICE} {{ luns = 0 }}\n    initiator any {{ }}") as d:
+        contains(d.riser("initiator", "set", "one", "any", "--before", ALICE, "--runtime"), ALICE, "nobody")
+        equal(d.order(), ["any", ALICE], "for now")
+        d.riser("initiator", "set", "one", BOB, "luns=1", "--before", ALICE)
+        d.riser("initiator", "set", "one", "192.0.2.7", "--before", "any", "iops=5", "--runtime")
+        contains(d.riser("initiator", "set", "one", "192.0.2.8", "--before", "192.0.2.7", "iops=5", status=2),
+                 "until a restart", "--runtime")
+        d.restart()
+        equal(d.order(), [BOB, ALICE, "any"], "after a restart")
+
+
 def typed_in_the_shell():
     """completion offers targets, and the shell knows the target where one stands"""
     with Riserd() as d:
@@ -322,4 +336,5 @@ def typed_in_the_shell():
 
 if __name__ == "__main__":
     command.main([masks, rights_and_limits, it_stays, others_keep_their_luns,
-                  mistakes_change_nothing, it_may_be_said_twice, the_order_is_chosen, typed_in_the_shell])
+                  mistakes_change_nothing, it_may_be_said_twice, the_order_is_chosen, a_runtime_order_goes,
+                  typed_in_the_shell])

@@ -188,7 +188,8 @@ static void sections_stand_as_somebody_has_said(void)
 		{ "any " A " +" B, B " any",
 		  B " any " A }, /* of those it names the mark means nothing */
 		{ "any " A " +" B, A " gone any " A, A " " B " any" },
-		{ "user:new any " A " user:old", A " any", "user:new " A " user:old any" },
+		{ "user:new any " A " user:old", A " any", "user:new " A " any user:old" },
+		{ A " " B " any", B " " A, B " " A " any" }, /* the file's last stays so */
 		{ A " any +user:bob", "any " A, "user:bob any " A },
 		{ "any " A, "", "any " A },
 	};

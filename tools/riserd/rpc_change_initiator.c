@@ -295,7 +295,8 @@ static enum rpc_status weigh(struct rpc_call *call, const json_t *params, const 
 		l.after = with_rules(after);
 		rule.rights = nexus_rights_all();
 		l.own = (struct target_config){ .rules = &rule, .masked = true };
-		l.own.rule_count = sets && !config_who(w->who, &rule);
+		/* A section that moves takes from those who are in none of their own, too. */
+		l.own.rule_count = sets && !w->before[0] && !config_who(w->who, &rule);
 		look_around(call, w, &l);
 		*note = note_for_others(w, &l);
 	}
@@ -348,6 +349,34 @@ static enum rpc_status in_its_place(struct rpc_call *call, const struct which *w
 			"%.120s initiator %.100s: %.280s", w->target, w->who, what);
 }
 
+/* What is saved says nothing of changes that are not to stay. NULL: call says why. */
+static json_t *order_that_stays(struct rpc_call *call, const json_t *params, const struct which *w,
+				const json_t *section, const json_t *sections)
+{
+	json_t *own, *after, *titles;
+	struct which stays = *w;
+
+	if (change_given(params, "runtime"))
+		return tree_titles(sections);
+	own = changes_persistent(call->context->changes);
+	stays.sections = json_object_get(json_object_get(json_object_get(own, "target"), w->target),
+					 "initiator");
+	if (w->before[0] && !json_object_get(stays.sections, w->before)) {
+		rpc_fail(
+			call, RPC_USAGE, w->before, "repeat it with --runtime (\"runtime\": true)",
+			"initiator %.200s is there until a restart, and what is saved cannot stand in "
+			"front of it",
+			w->before);
+		json_decref(own);
+		return NULL;
+	}
+	after = sections_after(&stays, section);
+	titles = tree_titles(after);
+	json_decref(after);
+	json_decref(own);
+	return titles;
+}
+
 /* section is taken; NULL: it goes. Where somebody has said how sections stand he says it of all of them. */
 static enum rpc_status put(struct rpc_call *call, const json_t *params, const struct which *w,
 			   json_t *section, const json_t *sections, json_t **result)
@@ -360,8 +389,15 @@ static enum rpc_status put(struct rpc_call *call, const json_t *params, const st
 	json_t *patch, *more;
 	char about[640];
 
-	if (ordered || w->before[0])
-		json_object_set_new(target, TREE_ORDER, tree_titles(sections));
+	if (ordered || w->before[0]) {
+		json_t *order = order_that_stays(call, params, w, section, sections);
+
+		if (!order) {
+			json_decref(target);
+			return RPC_USAGE;
+		}
+		json_object_set_new(target, TREE_ORDER, order);
+	}
 	more = named(w);
 	json_object_set_new(more, "order", tree_titles(sections));
 	patch = json_pack("{s:{s:o}}", "target", w->target, target);
@@ -371,6 +407,24 @@ static enum rpc_status put(struct rpc_call *call, const json_t *params, const st
 		snprintf(call->object, sizeof(call->object), "%.255s", about);
 	json_decref(patch);
 	return status;
+}
+
+/* Who counts for nobody any more because of it; NULL: nobody. */
+static json_t *note_for_hidden(const json_t *sections, const char *who)
+{
+	const json_t *section;
+	const char *title, *hides;
+
+	json_object_foreach((json_t *)sections, title, section)
+	{
+		hides = tree_hidden_by(sections, title);
+		if (hides && !strcmp(hides, who))
+			return json_sprintf(
+				"it stands in front of initiator %s, which so counts for "
+				"nobody",
+				title);
+	}
+	return NULL;
 }
 
 /* section is taken; NULL: it goes. */
@@ -386,6 +440,8 @@ static enum rpc_status apply(struct rpc_call *call, const json_t *params, const 
 	if (status) {
 		json_decref(section);
 	} else {
+		if (!note && section)
+			note = note_for_hidden(sections, w->who);
 		if (hidden && !note)
 			note = json_sprintf("initiator %s stands in front of it, so that it counts "
 					    "for nobody: put it there with --before (\"before\")",

@@ -124,18 +124,20 @@ static int sort(json_t *sections, const json_t *order)
 {
 	json_t *titles = those_there(sections, order), *sorted = json_object(), *section;
 	int err = titles && sorted ? 0 : -ENOMEM;
-	const char *title, *previous = NULL;
+	size_t behind = 0, here;
+	const char *title;
 
-	/* Those that commands make come last, and are placed then. */
+	/* Those that commands make come last, and are placed then. One that is new in the file stands behind
+	 * all that it has before it, or what they keep for some would be open to more. */
 	json_object_foreach(sections, title, section)
 	{
-		size_t at = json_object_get(section, TREE_PLACED) ? json_array_size(titles)
-			    : previous				  ? place_of(titles, previous) + 1
-								  : 0;
+		size_t at =
+			json_object_get(section, TREE_PLACED) ? json_array_size(titles) : behind;
 
 		if (!has(titles, title))
 			err |= json_array_insert_new(titles, at, json_string_nocheck(title));
-		previous = title;
+		here = place_of(titles, title) + 1;
+		behind = here > behind ? here : behind;
 	}
 	for (size_t i = 0; i < json_array_size(titles) && !err; i++) {
 		title = json_string_value(json_array_get(titles, i));
