@@ -8,7 +8,7 @@
 
 #include "core/log.h"
 
-/* [any thread] text: one line without control characters. about: NULL: nothing is known. Waits for nobody; false:
+/* [any thread] text: one line without control characters. about: NULL: nothing is known. Does not wait; false:
  * the journal does not take it now. */
 bool log_journal_send(enum log_level level, const char *text, const struct log_about *about);
 

@@ -77,7 +77,7 @@ void client_no_access(const char *path, char *message, size_t message_size, char
 	snprintf(number, sizeof(number), "%u", (unsigned int)st.st_gid);
 	if (group && *group->gr_name)
 		group_name = group->gr_name;
-	if (!(st.st_mode & needed))
+	if (!(st.st_mode & needed) || !st.st_gid)
 		snprintf(hint, hint_size, "be root: %.*s is for its owner alone", (int)len, path);
 	else if (is_member(user, st.st_gid))
 		snprintf(hint, hint_size,

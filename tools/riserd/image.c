@@ -111,8 +111,11 @@ static void *run(void *arg)
 			: i->canceled	 ? LU_OPERATION_CANCELED
 					 : LU_OPERATION_STOPPED;
 	pthread_mutex_unlock(lock);
-	if (state != LU_OPERATION_DONE)
+	if (state != LU_OPERATION_DONE) {
+		if (!i->answer.status)
+			i->answer.message[0] = '\0'; /* what was to be said of a whole one */
 		image_remove(i);
+	}
 	image_close(i);
 	pthread_mutex_lock(lock);
 	i->state = state;

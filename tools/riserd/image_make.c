@@ -183,7 +183,10 @@ static bool create(struct image *i)
 		return failed(i, "it cannot be looked at", errno);
 	i->dev = st.st_dev;
 	i->ino = st.st_ino;
-	fcntl(i->file, F_OFD_SETLK, &all); /* where there are no locks, there are none */
+	/* Where there are no locks, there are none. */
+	if (fcntl(i->file, F_OFD_SETLK, &all) && (errno == EAGAIN || errno == EACCES))
+		return refuse(i, RPC_BUSY, "stop that first",
+			      "%.200s: another program has locked it", i->path);
 	image_begun(i);
 	return true;
 }
@@ -246,7 +249,9 @@ static bool write_from(struct image *i, const void *zeros)
 			return false;
 		n = pwrite(i->file, zeros, left < WRITE_AT_ONCE ? left : WRITE_AT_ONCE, (off_t)at);
 		if (n < 0 && errno == EINVAL && direct) { /* such as the end, of half a sector */
-			direct = !set_direct(i->file, false);
+			if (!set_direct(i->file, false))
+				return failed(i, "writing", EINVAL);
+			direct = false;
 			continue;
 		}
 		if (n < 0 && errno != EINTR)
@@ -327,9 +332,15 @@ void image_remove(struct image *i)
 	size_t used = strlen(a->message);
 	struct stat st;
 
-	if (i->file < 0 || fstatat(i->folder, name_of(i), &st, AT_SYMLINK_NOFOLLOW) ||
-	    st.st_dev != i->dev || st.st_ino != i->ino)
+	if (i->file < 0)
 		return;
+	if (fstatat(i->folder, name_of(i), &st, AT_SYMLINK_NOFOLLOW) || st.st_dev != i->dev ||
+	    st.st_ino != i->ino) {
+		snprintf(a->message + used, sizeof(a->message) - used,
+			 "%sthe half-made file is not where it was made: find and delete it",
+			 used ? "; " : "");
+		return;
+	}
 	if (!unlinkat(i->folder, name_of(i), 0) && !fsync(i->folder))
 		return;
 	snprintf(a->message + used, sizeof(a->message) - used,

@@ -273,16 +273,19 @@ static int stop(struct daemon *d)
 	/* A backstore that hangs would hold us up for ever. */
 	if (!deadline_wait(&d->done, &deadline)) {
 		log_error("commands hang in a backstore, giving up after %d s", STOP_LIMIT_S);
+		images_free(d->rpc.images);
 		_exit(1);
 	}
 	err = live_stop(d->live, &deadline);
 	if (err == -ETIMEDOUT) {
 		log_error("a request or a flush hangs, giving up after %d s", STOP_LIMIT_S);
+		images_free(d->rpc.images);
 		_exit(1);
 	}
 	/* A disk may still write to memory of ours. */
 	if (live_hangs(d->live)) {
 		log_warn("stopped; commands that hang in a disk end with the process");
+		images_free(d->rpc.images); /* which take away what is half-made */
 		_exit(err != 0);
 	}
 	return err != 0;
