@@ -117,7 +117,9 @@ def spinning(target):
 
 @case("metrics come, move, take the same port on other addresses, and go")
 def metrics(target):
-    one, two = free_port(), free_port()
+    one = two = free_port()
+    while two == one:
+        two = free_port()
     said = reload(target, listen("127.0.0.1", one))
     check(f"http://127.0.0.1:{one}/" in said, said)
     equal(page("127.0.0.1", one), b"ok\n", "the first")

@@ -26,7 +26,8 @@ until_true() {{ n=0; until "$@"; do n=$((n + 1)); [ $n -lt {PATIENCE * 20} ] || 
 wait_for() {{ until_true [ -s "$1" ]; }}
 dead() {{ ! kill -0 "$1" 2>/dev/null; }}
 gone() {{ until_true dead "$1"; }}
-alone() {{ setsid sh -c 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 1000' - "$1" & wait_for "$1"; }}
+alone() {{ setsid sh -c 'echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 1000' - "$1" & wait_for "$1"
+    until_true grep -qx sleep "/proc/$(cat "$1")/comm"; }}
 """
 
 
@@ -128,8 +129,8 @@ def left_over():
 
 def late():
     """a time-out ends one that runs beside the others, and all of it"""
-    suite = Suite(b_one="# timeout: 1\nalone mine; echo $$ >self; sleep 1000", other="wait_for mine; gone $(cat mine)")
-    contains(suite.run(status=1), "FAILED b_one: still running after 1 s", "1 passed, 1 failed")
+    suite = Suite(b_one="# timeout: 5\nalone mine; echo $$ >self; sleep 1000", other="wait_for mine; gone $(cat mine)")
+    contains(suite.run(status=1), "FAILED b_one: still running after 5 s", "1 passed, 1 failed")
     check(is_gone(suite.number("self")), "it is still there")
 
 

@@ -116,6 +116,7 @@ class Initiator(Conn):
         self.cmdsn = 1
         self.keys = dict(DEFAULTS)
         self.max_recv = self.max_send = 8192
+        self.patience = DEADLINE  # s, for a Login Response
 
     def next_itt(self):
         self.itt += 1
@@ -148,7 +149,7 @@ class Initiator(Conn):
         """A whole answer, over the C bit; its pairs stand in `.pairs`."""
         text = b""
         while True:
-            pdu = self.expect(LOGIN_RESPONSE)
+            pdu = self.expect(LOGIN_RESPONSE, self.patience)
             if pdu.login_status:
                 raise LoginRefused(pdu.login_status)
             check(pdu.dsl <= self.max_recv, f"login text longer than {self.max_recv}: {pdu.dsl}")
