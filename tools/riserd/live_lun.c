@@ -226,13 +226,17 @@ void drain_pause(struct live *live)
 		usleep(DRAIN_PAUSE_US);
 }
 
-/* 0: nobody uses them. -EBUSY after so many rounds; with `force`: not those that have commands either. */
+/* 0: nobody uses them. -EBUSY after so many rounds, or the time that these should take: on a machine that has
+ * much to do each takes longer. With `force`: not those that have commands either. */
 static int drain_for(struct live *live, struct unit_search *what, unsigned int rounds, bool force,
 		     bool tell)
 {
+	uint64_t end = live_now(live) + (uint64_t)rounds * DRAIN_PAUSE_US * 1000;
 	int err;
 
 	for (;;) {
+		if (!live->cfg.turn && live_now(live) >= end)
+			rounds = 0;
 		what->tell = tell && !rounds;
 		err = search(live, what);
 		if (err || !any_used(what->units, what->unit_count, false))
