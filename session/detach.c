@@ -8,7 +8,8 @@
  *	                                         ones of the next session
  *	the same, at a stop                      writes, too: nobody comes after them
  *	its LUN goes by force                    all of it, also of sessions that go on: nobody gets at
- *	                                         that medium any more
+ *	                                         that medium any more; but for a copy's write to a LUN
+ *	                                         that stays, which is waited for
  *
  * A detached command is on session.detached and nowhere else: no tag, no slot of the window, no connection,
  * no place in a task set, nobody who waits for it. Its memory stays its own, and struct session and the unit
